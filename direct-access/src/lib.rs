@@ -1,1 +1,23 @@
-//! (stub)
+//! Every decision of clb-gate, pure: no tokio, no Kubernetes client, no clock.
+//!
+//! The webhook asks [`inject()`] whether a pod gets the readiness gate; the gate controller asks
+//! [`gate()`] what the gate's condition should say. Both rest on [`exposures()`], the only place that
+//! decides what is ours: a pod gated by one and not bound by the other would never become Ready.
+
+pub mod condition;
+pub mod exposure;
+pub mod gate;
+pub mod index;
+pub mod inject;
+pub mod listener;
+pub mod names;
+pub mod ownership;
+pub mod service;
+pub mod settings;
+
+pub use exposure::{Exposure, Judgement, Problem, Reason, Served, exposures};
+pub use gate::{GateFacts, GateValue, gate};
+pub use index::ExposureIndex;
+pub use inject::{Injection, PodFacts, SkipReason, inject};
+pub use service::{ObjectRef, ServiceFacts};
+pub use settings::Settings;

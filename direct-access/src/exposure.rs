@@ -1,0 +1,455 @@
+//! What is ours: [`exposures()`] judges one Service. Webhook and controller ask nobody else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::listener::ListenerParameters;
+use crate::names;
+use crate::service::{ObjectRef, PortFacts, ServiceFacts, TargetPort};
+use crate::settings::{Ownership, Settings};
+
+/// One direct-access Service port that selects pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// The Service.
+    pub service: ObjectRef,
+    /// The load balancer it names.
+    pub load_balancer: String,
+    /// The listener's port on the load balancer (TCP).
+    pub port: u16,
+    /// The pods' port.
+    pub target: TargetPort,
+    /// Which pods: never empty.
+    pub selector: BTreeMap<String, String>,
+    /// How to create the listener where there is none.
+    pub parameters: ListenerParameters,
+}
+
+/// What [`exposures()`] says of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Ours.
+    Served(Served),
+    /// Not ours, or not readable as ours.
+    NotOurs(Reason),
+}
+
+/// A Service that is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// At least one.
+    pub exposures: Vec<Exposure>,
+    /// What of it could not be served, for its Events.
+    pub problems: Vec<Problem>,
+}
+
+/// Why a Service is not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No `direct-access` annotation, or `"false"`.
+    NotDirectAccess,
+    /// Not `type: LoadBalancer`.
+    NotLoadBalancer,
+    /// It is being deleted.
+    Going,
+    /// `spec.loadBalancerClass` names another controller.
+    OtherLoadBalancerClass(String),
+    /// TKE's own controller serves it: `mode: skip` is absent.
+    ServedByTke,
+    /// An empty selector selects nothing.
+    NoSelector,
+    /// It names no load balancer, and this level may not make one.
+    NoLoadBalancer,
+    /// It has no port that can be served.
+    NoServablePort(Problem),
+    /// It asks for direct access, but something in it cannot be read.
+    Unreadable(Problem),
+}
+
+/// Something a user should mend: what, where, what was read, what is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The Service.
+    pub object: ObjectRef,
+    /// The field, e.g. `metadata.annotations[…]`.
+    pub field: String,
+    /// What was read.
+    pub value: String,
+    /// What would be accepted.
+    pub accepted: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            object,
+            field,
+            value,
+            accepted,
+        } = self;
+        write!(f, "Service {object}: {field} is {value:?}; {accepted}")
+    }
+}
+
+impl Reason {
+    /// What the user should be told on the Service, if anything.
+    pub fn problem(&self, service: &ServiceFacts) -> Option<Problem> {
+        match self {
+            Self::Unreadable(problem) | Self::NoServablePort(problem) => Some(problem.clone()),
+            Self::NoSelector => Some(Problem {
+                object: service.object(),
+                field: "spec.selector".to_owned(),
+                value: String::new(),
+                accepted: "direct access needs a selector; a Service without one selects no pods".to_owned(),
+            }),
+            Self::NoLoadBalancer => Some(Problem {
+                object: service.object(),
+                field: annotation_field(names::EXISTING_LOAD_BALANCER),
+                value: String::new(),
+                accepted: "name the existing CLB, e.g. lb-abcd1234; this installation does not create CLBs".to_owned(),
+            }),
+            Self::NotLoadBalancer => Some(Problem {
+                object: service.object(),
+                field: "spec.type".to_owned(),
+                value: "not LoadBalancer".to_owned(),
+                accepted: "direct access needs type: LoadBalancer".to_owned(),
+            }),
+            Self::NotDirectAccess
+            | Self::Going
+            | Self::OtherLoadBalancerClass(_)
+            | Self::ServedByTke => None,
+        }
+    }
+
+    /// Whether what this Service already has in the CLB stays as it is until the user mends it: a typing
+    /// error must not take a running workload out of its load balancer.
+    pub fn holds(&self) -> bool {
+        match self {
+            Self::Unreadable(_) | Self::NoServablePort(_) => true,
+            Self::NotDirectAccess
+            | Self::NotLoadBalancer
+            | Self::Going
+            | Self::OtherLoadBalancerClass(_)
+            | Self::ServedByTke
+            | Self::NoSelector
+            | Self::NoLoadBalancer => false,
+        }
+    }
+
+    /// The reason's name in logs and metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NotDirectAccess => "not_direct_access",
+            Self::NotLoadBalancer => "not_load_balancer",
+            Self::Going => "going",
+            Self::OtherLoadBalancerClass(_) => "other_load_balancer_class",
+            Self::ServedByTke => "served_by_tke",
+            Self::NoSelector => "no_selector",
+            Self::NoLoadBalancer => "no_load_balancer",
+            Self::NoServablePort(_) => "no_servable_port",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+/// Judges one Service: the only place that decides what is ours.
+pub fn exposures(service: &ServiceFacts, settings: &Settings) -> Judgement {
+    match judge(service, settings) {
+        Ok(served) => Judgement::Served(served),
+        Err(reason) => Judgement::NotOurs(reason),
+    }
+}
+
+fn judge(service: &ServiceFacts, settings: &Settings) -> Result<Served, Reason> {
+    if service.going {
+        return Err(Reason::Going);
+    }
+    let switch = service.annotation(names::DIRECT_ACCESS).unwrap_or("false");
+    if switch == "false" {
+        return Err(Reason::NotDirectAccess);
+    }
+    if let Some(class) = &service.load_balancer_class {
+        return Err(Reason::OtherLoadBalancerClass(class.clone()));
+    }
+    let skipped = service.annotation(names::MODE) == Some("skip");
+    if settings.ownership == Ownership::SkippedByTke && !skipped {
+        return Err(Reason::ServedByTke);
+    }
+    if switch != "true" {
+        let accepted = r#"accepted are "true" and "false""#;
+        return Err(unreadable(service, names::DIRECT_ACCESS, switch, accepted));
+    }
+    if !service.load_balancer_type {
+        return Err(Reason::NotLoadBalancer);
+    }
+    if service.selector.is_empty() {
+        return Err(Reason::NoSelector);
+    }
+    let load_balancer = load_balancer(service)?;
+    let parameters = parameters(service)?;
+    by_port(service, &load_balancer, &parameters)
+}
+
+fn load_balancer(service: &ServiceFacts) -> Result<String, Reason> {
+    let id = service
+        .annotation(names::EXISTING_LOAD_BALANCER)
+        .ok_or(Reason::NoLoadBalancer)?;
+    let known = id.strip_prefix("lb-").is_some_and(|rest| {
+        !rest.is_empty()
+            && rest
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    });
+    if known {
+        return Ok(id.to_owned());
+    }
+    let accepted = "accepted is a CLB's id: lb- and lower-case letters or digits, e.g. lb-abcd1234";
+    Err(unreadable(
+        service,
+        names::EXISTING_LOAD_BALANCER,
+        id,
+        accepted,
+    ))
+}
+
+fn parameters(service: &ServiceFacts) -> Result<ListenerParameters, Reason> {
+    let Some(text) = service.annotation(names::LISTENER_PARAMETERS) else {
+        return Ok(ListenerParameters::default());
+    };
+    ListenerParameters::parse(text)
+        .map_err(|why| unreadable(service, names::LISTENER_PARAMETERS, text, &why))
+}
+
+fn by_port(
+    service: &ServiceFacts,
+    load_balancer: &str,
+    parameters: &ListenerParameters,
+) -> Result<Served, Reason> {
+    let (tcp, others): (Vec<_>, Vec<_>) = service
+        .ports
+        .iter()
+        .partition(|port| port.protocol == "TCP");
+    let problems: Vec<_> = others
+        .into_iter()
+        .map(|port| other_protocol(service, port))
+        .collect();
+    if tcp.is_empty() {
+        let none = || problem(service, "spec.ports", "", "at least one TCP port is needed");
+        return Err(Reason::NoServablePort(
+            problems.first().cloned().unwrap_or_else(none),
+        ));
+    }
+    let exposure = |port: &PortFacts| Exposure {
+        service: service.object(),
+        load_balancer: load_balancer.to_owned(),
+        port: port.port,
+        target: port.target.clone(),
+        selector: service.selector.clone(),
+        parameters: parameters.clone(),
+    };
+    Ok(Served {
+        exposures: tcp.into_iter().map(exposure).collect(),
+        problems,
+    })
+}
+
+fn other_protocol(service: &ServiceFacts, port: &PortFacts) -> Problem {
+    let field = format!("spec.ports[port={}].protocol", port.port);
+    problem(
+        service,
+        &field,
+        &port.protocol,
+        "TCP is the protocol that this version serves",
+    )
+}
+
+fn unreadable(service: &ServiceFacts, key: &str, value: &str, accepted: &str) -> Reason {
+    Reason::Unreadable(problem(service, &annotation_field(key), value, accepted))
+}
+
+fn annotation_field(key: &str) -> String {
+    format!("metadata.annotations[{key}]")
+}
+
+fn problem(service: &ServiceFacts, field: &str, value: &str, accepted: &str) -> Problem {
+    Problem {
+        object: service.object(),
+        field: field.to_owned(),
+        value: value.to_owned(),
+        accepted: accepted.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::service::tests::service;
+
+    fn judged(service: &ServiceFacts) -> Judgement {
+        exposures(service, &Settings::default())
+    }
+
+    fn reason(service: &ServiceFacts) -> Reason {
+        match judged(service) {
+            Judgement::NotOurs(reason) => reason,
+            Judgement::Served(served) => panic!("served: {served:?}"),
+        }
+    }
+
+    #[test]
+    fn a_direct_access_service_is_served_port_by_port() {
+        let mut ours = service("web");
+        ours.ports.push(PortFacts {
+            port: 443,
+            protocol: "TCP".to_owned(),
+            target: TargetPort::Name("https".to_owned()),
+        });
+        let Judgement::Served(served) = judged(&ours) else {
+            panic!("not served")
+        };
+        let ports: Vec<_> = served
+            .exposures
+            .iter()
+            .map(|e| (e.port, e.target.clone()))
+            .collect();
+        assert_eq!(
+            ports,
+            [
+                (80, TargetPort::Number(8080)),
+                (443, TargetPort::Name("https".to_owned()))
+            ]
+        );
+        assert!(served.problems.is_empty());
+    }
+
+    #[rstest]
+    #[case(None, false)]
+    #[case(Some("false"), false)]
+    #[case(Some("yes"), true)]
+    #[case(Some("True"), true)]
+    #[case(Some(""), true)]
+    fn only_true_switches_it_on(#[case] value: Option<&str>, #[case] told: bool) {
+        let mut other = service("web");
+        match value {
+            None => other.annotations.remove(names::DIRECT_ACCESS),
+            Some(value) => other
+                .annotations
+                .insert(names::DIRECT_ACCESS.to_owned(), value.to_owned()),
+        };
+        let reason = reason(&other);
+        assert_eq!(reason.problem(&other).is_some(), told);
+        assert_eq!(reason.holds(), told);
+    }
+
+    #[test]
+    fn a_problem_names_object_field_value_and_what_is_accepted() {
+        let mut other = service("web");
+        other
+            .annotations
+            .insert(names::DIRECT_ACCESS.to_owned(), "yes".to_owned());
+        let text = reason(&other).problem(&other).unwrap().to_string();
+        for part in [
+            "shop/web",
+            names::DIRECT_ACCESS,
+            "\"yes\"",
+            "\"true\" and \"false\"",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_left_alone_without_a_word() {
+        let mut other = service("web");
+        other.load_balancer_class = Some("example.com/lb".to_owned());
+        assert_eq!(
+            reason(&other),
+            Reason::OtherLoadBalancerClass("example.com/lb".to_owned())
+        );
+        assert_eq!(reason(&other).problem(&other), None);
+        let beside_tke = Settings {
+            ownership: Ownership::SkippedByTke,
+            ..Settings::default()
+        };
+        let mut ours = service("web");
+        assert_eq!(
+            exposures(&ours, &beside_tke),
+            Judgement::NotOurs(Reason::ServedByTke)
+        );
+        ours.annotations
+            .insert(names::MODE.to_owned(), "skip".to_owned());
+        assert!(matches!(
+            exposures(&ours, &beside_tke),
+            Judgement::Served(_)
+        ));
+    }
+
+    #[test]
+    fn an_empty_selector_selects_nothing() {
+        let mut other = service("web");
+        other.selector.clear();
+        assert_eq!(reason(&other), Reason::NoSelector);
+    }
+
+    #[rstest]
+    #[case("lb-")]
+    #[case("LB-abcd1234")]
+    #[case("lb-abcd 1234")]
+    #[case("demo")]
+    fn a_load_balancer_id_is_checked(#[case] id: &str) {
+        let mut other = service("web");
+        other
+            .annotations
+            .insert(names::EXISTING_LOAD_BALANCER.to_owned(), id.to_owned());
+        assert!(matches!(reason(&other), Reason::Unreadable(_)));
+    }
+
+    #[test]
+    fn without_a_load_balancer_it_is_not_ours() {
+        let mut other = service("web");
+        other.annotations.remove(names::EXISTING_LOAD_BALANCER);
+        assert_eq!(reason(&other), Reason::NoLoadBalancer);
+    }
+
+    #[test]
+    fn udp_beside_tcp_is_told_and_the_tcp_port_served() {
+        let mut mixed = service("web");
+        let target = TargetPort::Number(53);
+        mixed.ports.push(PortFacts {
+            port: 53,
+            protocol: "UDP".to_owned(),
+            target,
+        });
+        let Judgement::Served(served) = judged(&mixed) else {
+            panic!("not served")
+        };
+        assert_eq!(served.exposures.len(), 1);
+        assert!(
+            served.problems[0]
+                .to_string()
+                .contains("spec.ports[port=53].protocol")
+        );
+        mixed.ports.remove(0);
+        assert!(matches!(reason(&mixed), Reason::NoServablePort(_)));
+    }
+
+    #[test]
+    fn bad_listener_parameters_hold_the_service() {
+        let mut other = service("web");
+        let bad = r#"{"HealthCheck":{"HealthNum":1}}"#;
+        other
+            .annotations
+            .insert(names::LISTENER_PARAMETERS.to_owned(), bad.to_owned());
+        assert!(reason(&other).holds());
+    }
+
+    #[test]
+    fn a_going_service_lets_go() {
+        let mut other = service("web");
+        other.going = true;
+        assert_eq!(reason(&other), Reason::Going);
+        assert!(!reason(&other).holds());
+    }
+}

@@ -1,0 +1,244 @@
+//! The index that answers, for a pod's namespace and labels, which Services expose it.
+//!
+//! Selectors are grouped by their set of keys and looked up by a hash of the values the pod has for
+//! them: a label that ten thousand Services share does not make ten thousand candidates.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use crate::exposure::{Judgement, exposures};
+use crate::service::{ObjectRef, ServiceFacts};
+use crate::settings::Settings;
+
+/// Which Services expose a pod. Cloning is cheap enough to do once a change: namespaces are shared.
+#[derive(Clone, Debug, Default)]
+pub struct ExposureIndex {
+    namespaces: HashMap<String, Arc<Namespace>>,
+    hasher: RandomState,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Namespace {
+    groups: Vec<Group>,
+}
+
+/// All selectors over the same keys.
+#[derive(Clone, Debug)]
+struct Group {
+    keys: Vec<String>,
+    by_values: HashMap<u64, Vec<Entry>>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    values: Vec<String>,
+    service: ObjectRef,
+}
+
+impl ExposureIndex {
+    /// Builds the index from the whole list at once.
+    pub fn build<'a>(
+        services: impl IntoIterator<Item = &'a ServiceFacts>,
+        settings: &Settings,
+    ) -> Self {
+        let mut index = Self::default();
+        for service in services {
+            index.insert(service, settings);
+        }
+        index
+    }
+
+    /// Takes in a Service that was added or changed.
+    pub fn apply(&mut self, service: &ServiceFacts, settings: &Settings) {
+        self.delete(&service.object());
+        self.insert(service, settings);
+    }
+
+    /// Forgets a Service.
+    pub fn delete(&mut self, service: &ObjectRef) {
+        let Some(shared) = self.namespaces.get_mut(&service.namespace) else {
+            return;
+        };
+        let namespace = Arc::make_mut(shared);
+        for group in &mut namespace.groups {
+            group.by_values.retain(|_, entries| {
+                entries.retain(|entry| entry.service != *service);
+                !entries.is_empty()
+            });
+        }
+        namespace.groups.retain(|group| !group.by_values.is_empty());
+        if namespace.groups.is_empty() {
+            self.namespaces.remove(&service.namespace);
+        }
+    }
+
+    /// A Service that exposes a pod of this namespace; `label` gives the value of one of its labels.
+    pub fn find<'a>(
+        &self,
+        namespace: &str,
+        label: impl Fn(&str) -> Option<&'a str>,
+    ) -> Option<&ObjectRef> {
+        let namespace = self.namespaces.get(namespace)?;
+        namespace
+            .groups
+            .iter()
+            .find_map(|group| group.find(&self.hasher, &label))
+    }
+
+    /// How many Services are in it, for logs and tests.
+    pub fn len(&self) -> usize {
+        self.namespaces
+            .values()
+            .flat_map(|namespace| &namespace.groups)
+            .flat_map(|group| group.by_values.values())
+            .map(Vec::len)
+            .sum()
+    }
+
+    /// Whether no Service is in it.
+    pub fn is_empty(&self) -> bool {
+        self.namespaces.is_empty()
+    }
+
+    fn insert(&mut self, service: &ServiceFacts, settings: &Settings) {
+        if matches!(exposures(service, settings), Judgement::NotOurs(_)) {
+            return;
+        }
+        let values: Vec<_> = service.selector.values().cloned().collect();
+        let hash = hash(&self.hasher, values.iter().map(String::as_str));
+        let shared = self
+            .namespaces
+            .entry(service.namespace.clone())
+            .or_default();
+        let group = Arc::make_mut(shared).group(service.selector.keys());
+        let entry = Entry {
+            values,
+            service: service.object(),
+        };
+        group.by_values.entry(hash).or_default().push(entry);
+    }
+}
+
+impl Namespace {
+    /// The group of these keys (which come sorted, from a `BTreeMap`), made where it is missing.
+    fn group<'a>(&mut self, keys: impl Iterator<Item = &'a String> + Clone) -> &mut Group {
+        let known = self
+            .groups
+            .iter()
+            .position(|group| group.keys.iter().eq(keys.clone()));
+        let at = known.unwrap_or(self.groups.len());
+        if known.is_none() {
+            self.groups.push(Group {
+                keys: keys.cloned().collect(),
+                by_values: HashMap::new(),
+            });
+        }
+        #[expect(clippy::indexing_slicing, reason = "`at` was just found or pushed")]
+        &mut self.groups[at]
+    }
+}
+
+impl Group {
+    fn find<'a>(
+        &self,
+        hasher: &RandomState,
+        label: &impl Fn(&str) -> Option<&'a str>,
+    ) -> Option<&ObjectRef> {
+        // Most pods lack one of the keys: told before anything is hashed.
+        if self.keys.iter().any(|key| label(key).is_none()) {
+            return None;
+        }
+        let values = || self.keys.iter().filter_map(|key| label(key));
+        let entries = self.by_values.get(&hash(hasher, values()))?;
+        let entry = entries
+            .iter()
+            .find(|entry| values().eq(entry.values.iter().map(String::as_str)))?;
+        Some(&entry.service)
+    }
+}
+
+fn hash<'a>(hasher: &RandomState, values: impl Iterator<Item = &'a str>) -> u64 {
+    use std::hash::{Hash, Hasher};
+    let mut state = hasher.build_hasher();
+    for value in values {
+        value.hash(&mut state);
+    }
+    state.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::service::tests::service;
+
+    type Labels = BTreeMap<String, String>;
+
+    fn find<'i>(
+        index: &'i ExposureIndex,
+        namespace: &str,
+        labels: &Labels,
+    ) -> Option<&'i ObjectRef> {
+        index.find(namespace, |key| labels.get(key).map(String::as_str))
+    }
+
+    fn labels() -> impl Strategy<Value = Labels> {
+        prop::collection::btree_map("[abc]", "[xy]", 0..4)
+    }
+
+    proptest! {
+        #[test]
+        fn it_agrees_with_a_plain_search(
+            selectors in prop::collection::vec(labels(), 0..12),
+            pod in labels(),
+            deleted in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        ) {
+            let mut services: Vec<_> = selectors.into_iter().enumerate().map(|(number, selector)| {
+                let mut service = service(&format!("s{number}"));
+                service.selector = selector;
+                service
+            }).collect();
+            let settings = Settings::default();
+            let mut index = ExposureIndex::default();
+            for service in &services {
+                index.apply(service, &settings);
+            }
+            for at in deleted {
+                if !services.is_empty() {
+                    let gone = services.remove(at.index(services.len()));
+                    index.delete(&gone.object());
+                }
+            }
+            let matches = |s: &ServiceFacts| {
+                !s.selector.is_empty() && s.selector.iter().all(|(k, v)| pod.get(k) == Some(v))
+            };
+            let plain = services.iter().any(matches);
+            prop_assert_eq!(find(&index, "shop", &pod).is_some(), plain);
+            prop_assert_eq!(find(&index, "other", &pod), None);
+        }
+    }
+
+    #[test]
+    fn a_change_replaces_what_was_known() {
+        let settings = Settings::default();
+        let mut index = ExposureIndex::default();
+        let mut web = service("web");
+        index.apply(&web, &settings);
+        assert_eq!(index.len(), 1);
+        web.annotations.clear();
+        index.apply(&web, &settings);
+        assert!(index.is_empty());
+    }
+
+    #[test]
+    fn an_empty_selector_matches_nothing() {
+        let mut all = service("all");
+        all.selector.clear();
+        let index = ExposureIndex::build([&all], &Settings::default());
+        assert_eq!(find(&index, "shop", &Labels::new()), None);
+    }
+}

@@ -1,0 +1,203 @@
+//! Does a pod that is being created get the gate?
+
+use std::borrow::Cow;
+
+use crate::index::ExposureIndex;
+use crate::names;
+use crate::service::ObjectRef;
+
+/// What of a pod the decision reads, borrowed from the review.
+pub trait PodFacts {
+    /// The value of a label.
+    fn label(&self, key: &str) -> Option<&str>;
+    /// `spec.hostNetwork`.
+    fn host_network(&self) -> bool;
+    /// The condition types of `spec.readinessGates`; `None` where the field is absent or null.
+    fn gates(&self) -> Option<impl Iterator<Item = Cow<'_, str>>>;
+}
+
+/// What to do about the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Injection<'i> {
+    /// The pod has no `spec.readinessGates`: add the array with the gate in it.
+    AddArray(&'i ObjectRef),
+    /// Append the gate to the array the pod has.
+    Append(&'i ObjectRef),
+    /// Leave the pod as it is.
+    Skip(SkipReason<'i>),
+}
+
+/// Why a pod is left as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason<'i> {
+    /// Nothing that is ours exposes it.
+    NotExposed,
+    /// The pod's label `clb-gate.io/inject: "false"`.
+    OptedOut,
+    /// It has the gate already.
+    AlreadyGated,
+    /// A pod on the host's network has no address of its own that a CLB could tell from the node's.
+    HostNetwork(&'i ObjectRef),
+}
+
+impl SkipReason<'_> {
+    /// The reason's name in logs and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::NotExposed => "not_exposed",
+            Self::OptedOut => "opted_out",
+            Self::AlreadyGated => "already_gated",
+            Self::HostNetwork(_) => "host_network",
+        }
+    }
+
+    /// What the person who creates the pod is told, if anything.
+    pub fn warning(self) -> Option<String> {
+        match self {
+            Self::HostNetwork(service) => Some(format!(
+                "clb-gate: spec.hostNetwork is true, so the pod gets no readiness gate and is not bound to the CLB of \
+                 Service {service}; direct access needs a pod address of its own"
+            )),
+            Self::NotExposed | Self::OptedOut | Self::AlreadyGated => None,
+        }
+    }
+}
+
+/// Decides whether a pod created in `namespace` gets the gate. No call, no lock, no copy of the pod.
+pub fn inject<'i>(pod: &impl PodFacts, namespace: &str, index: &'i ExposureIndex) -> Injection<'i> {
+    let Some(service) = index.find(namespace, |key| pod.label(key)) else {
+        return Injection::Skip(SkipReason::NotExposed);
+    };
+    if pod.label(names::INJECT_LABEL) == Some("false") {
+        return Injection::Skip(SkipReason::OptedOut);
+    }
+    if pod.host_network() {
+        return Injection::Skip(SkipReason::HostNetwork(service));
+    }
+    match pod.gates().map(has_ours) {
+        None => Injection::AddArray(service),
+        Some(true) => Injection::Skip(SkipReason::AlreadyGated),
+        Some(false) => Injection::Append(service),
+    }
+}
+
+fn has_ours<'a>(mut gates: impl Iterator<Item = Cow<'a, str>>) -> bool {
+    gates.any(|gate| gate == names::GATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::tests::service;
+    use crate::settings::Settings;
+
+    #[derive(Default)]
+    struct Pod {
+        labels: Vec<(&'static str, &'static str)>,
+        host_network: bool,
+        gates: Option<Vec<&'static str>>,
+    }
+
+    impl PodFacts for Pod {
+        fn label(&self, key: &str) -> Option<&str> {
+            self.labels.iter().find(|(k, _)| *k == key).map(|(_, v)| *v)
+        }
+        fn host_network(&self) -> bool {
+            self.host_network
+        }
+        fn gates(&self) -> Option<impl Iterator<Item = Cow<'_, str>>> {
+            self.gates
+                .as_ref()
+                .map(|gates| gates.iter().map(|gate| Cow::Borrowed(*gate)))
+        }
+    }
+
+    fn pod() -> Pod {
+        Pod {
+            labels: vec![("app", "web")],
+            ..Pod::default()
+        }
+    }
+
+    fn index() -> ExposureIndex {
+        ExposureIndex::build([&service("web")], &Settings::default())
+    }
+
+    #[test]
+    fn an_exposed_pod_gets_the_gate_once() {
+        let index = index();
+        assert!(
+            matches!(inject(&pod(), "shop", &index), Injection::AddArray(s) if s.name == "web")
+        );
+        let other = Pod {
+            gates: Some(vec!["example.com/other"]),
+            ..pod()
+        };
+        assert!(matches!(
+            inject(&other, "shop", &index),
+            Injection::Append(_)
+        ));
+        let empty = Pod {
+            gates: Some(vec![]),
+            ..pod()
+        };
+        assert!(matches!(
+            inject(&empty, "shop", &index),
+            Injection::Append(_)
+        ));
+        let gated = Pod {
+            gates: Some(vec!["example.com/other", names::GATE]),
+            ..pod()
+        };
+        assert_eq!(
+            inject(&gated, "shop", &index),
+            Injection::Skip(SkipReason::AlreadyGated)
+        );
+    }
+
+    #[test]
+    fn another_namespace_or_label_is_not_exposed() {
+        let index = index();
+        let skip = Injection::Skip(SkipReason::NotExposed);
+        assert_eq!(inject(&pod(), "other", &index), skip);
+        assert_eq!(
+            inject(
+                &Pod {
+                    labels: vec![("app", "api")],
+                    ..pod()
+                },
+                "shop",
+                &index
+            ),
+            skip
+        );
+    }
+
+    #[test]
+    fn host_network_pods_are_told_why() {
+        let index = index();
+        let pod = Pod {
+            host_network: true,
+            ..pod()
+        };
+        let Injection::Skip(reason) = inject(&pod, "shop", &index) else {
+            panic!("injected")
+        };
+        assert!(reason.warning().unwrap().contains("spec.hostNetwork"));
+    }
+
+    #[test]
+    fn the_opt_out_is_only_false() {
+        let index = index();
+        let with = |value| Pod {
+            labels: vec![("app", "web"), (names::INJECT_LABEL, value)],
+            ..pod()
+        };
+        let skip = Injection::Skip(SkipReason::OptedOut);
+        assert_eq!(inject(&with("false"), "shop", &index), skip);
+        assert!(matches!(
+            inject(&with("no"), "shop", &index),
+            Injection::AddArray(_)
+        ));
+    }
+}

@@ -1,0 +1,215 @@
+//! Extra listener parameters: the annotation `service.kubernetes.io/service.listenerParameters`, a
+//! JSON object of Tencent's `CreateListener` fields, checked against the API's documented ranges.
+//!
+//! They apply when clb-gate creates the listener; a listener that exists is left as it is.
+
+use serde::{Deserialize, Serialize};
+
+/// What may be said about a listener that clb-gate creates.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
+pub struct ListenerParameters {
+    /// The health check; absent fields have the CLB's own defaults (5 s, 2 s, 3 and 3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+    /// `WRR` or `LEAST_CONN`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<String>,
+    /// Session persistence in seconds: 0 (off) or 30 to 3600.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_expire_time: Option<i64>,
+}
+
+/// A layer-4 health check as `CreateListener` takes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
+pub struct HealthCheck {
+    /// 1 on, 0 off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_switch: Option<i64>,
+    /// Seconds, 2 to 60, smaller than the interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_out: Option<i64>,
+    /// Seconds, 2 to 300.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_time: Option<i64>,
+    /// Good checks in a row until healthy, 2 to 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_num: Option<i64>,
+    /// Bad checks in a row until unhealthy, 2 to 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub un_health_num: Option<i64>,
+    /// `TCP` or `HTTP`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_type: Option<String>,
+    /// Another port than the target's, 1 to 65535; -1 is the target's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_port: Option<i64>,
+    /// Bitmask of accepted status classes, 1 to 31.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_code: Option<i64>,
+    /// Path of an HTTP check.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_check_path: Option<String>,
+    /// Host header of an HTTP check; a TCP listener needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_check_domain: Option<String>,
+    /// `HEAD` or `GET`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_check_method: Option<String>,
+    /// `HTTP/1.0` or `HTTP/1.1`; a TCP listener with an HTTP check needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_version: Option<String>,
+    /// Where checks come from: 0 the VIP, 1 the range 100.64.0.0/10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_ip_type: Option<i64>,
+}
+
+/// Seconds between two checks where nothing else is said (CLB's default).
+const DEFAULT_INTERVAL: i64 = 5;
+/// Seconds a check may take where nothing else is said (CLB's default).
+const DEFAULT_TIMEOUT: i64 = 2;
+
+impl ListenerParameters {
+    /// Reads the annotation's value; the error says which field, what was read and what is accepted.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let told = |error| format!("it is not a JSON object of CreateListener fields: {error}");
+        // Through a map first: serde would read a struct from a JSON array too.
+        let fields: serde_json::Map<_, _> = serde_json::from_str(text).map_err(told)?;
+        let parameters: Self = serde_json::from_value(fields.into()).map_err(told)?;
+        parameters.check()?;
+        Ok(parameters)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        one_of(
+            "Scheduler",
+            self.scheduler.as_deref(),
+            &["WRR", "LEAST_CONN"],
+        )?;
+        if self.session_expire_time != Some(0) {
+            within("SessionExpireTime", self.session_expire_time, 30, 3600)?;
+        }
+        self.health_check
+            .as_ref()
+            .map_or(Ok(()), HealthCheck::check)
+    }
+}
+
+impl HealthCheck {
+    fn check(&self) -> Result<(), String> {
+        within("HealthCheck.HealthSwitch", self.health_switch, 0, 1)?;
+        within("HealthCheck.TimeOut", self.time_out, 2, 60)?;
+        within("HealthCheck.IntervalTime", self.interval_time, 2, 300)?;
+        within("HealthCheck.HealthNum", self.health_num, 2, 10)?;
+        within("HealthCheck.UnHealthNum", self.un_health_num, 2, 10)?;
+        within("HealthCheck.HttpCode", self.http_code, 1, 31)?;
+        within("HealthCheck.SourceIpType", self.source_ip_type, 0, 1)?;
+        if self.check_port != Some(-1) {
+            within("HealthCheck.CheckPort", self.check_port, 1, 65535)?;
+        }
+        one_of(
+            "HealthCheck.CheckType",
+            self.check_type.as_deref(),
+            &["TCP", "HTTP"],
+        )?;
+        one_of(
+            "HealthCheck.HttpCheckMethod",
+            self.http_check_method.as_deref(),
+            &["HEAD", "GET"],
+        )?;
+        one_of(
+            "HealthCheck.HttpVersion",
+            self.http_version.as_deref(),
+            &["HTTP/1.0", "HTTP/1.1"],
+        )?;
+        self.check_timeout()?;
+        self.check_http()
+    }
+
+    fn check_timeout(&self) -> Result<(), String> {
+        let interval = self.interval_time.unwrap_or(DEFAULT_INTERVAL);
+        let timeout = self.time_out.unwrap_or(DEFAULT_TIMEOUT);
+        if timeout < interval {
+            return Ok(());
+        }
+        Err(format!(
+            "HealthCheck.TimeOut {timeout} s must be smaller than HealthCheck.IntervalTime {interval} s"
+        ))
+    }
+
+    fn check_http(&self) -> Result<(), String> {
+        if self.check_type.as_deref() != Some("HTTP") {
+            return Ok(());
+        }
+        let needed = [
+            ("HealthCheck.HttpCheckDomain", &self.http_check_domain),
+            ("HealthCheck.HttpVersion", &self.http_version),
+        ];
+        match needed.iter().find(|(_, value)| value.is_none()) {
+            None => Ok(()),
+            Some((field, _)) => Err(format!(
+                "{field} is needed by an HTTP check of a TCP listener"
+            )),
+        }
+    }
+}
+
+fn within(field: &str, value: Option<i64>, low: i64, high: i64) -> Result<(), String> {
+    match value {
+        Some(value) if !(low..=high).contains(&value) => {
+            Err(format!("{field} {value} is outside {low} to {high}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn one_of(field: &str, value: Option<&str>, accepted: &[&str]) -> Result<(), String> {
+    match value {
+        Some(value) if !accepted.contains(&value) => Err(format!(
+            "{field} {value:?} is not one of {}",
+            accepted.join(", ")
+        )),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("{}")]
+    #[case(r#"{"HealthCheck":{"IntervalTime":3,"TimeOut":2,"HealthNum":2,"UnHealthNum":2}}"#)]
+    #[case(r#"{"HealthCheck":{"HealthSwitch":0},"Scheduler":"LEAST_CONN","SessionExpireTime":0}"#)]
+    #[case(r#"{"HealthCheck":{"CheckType":"HTTP","HttpCheckDomain":"a","HttpVersion":"HTTP/1.1","CheckPort":-1}}"#)]
+    fn accepts(#[case] text: &str) {
+        let parameters = ListenerParameters::parse(text).unwrap();
+        let again = serde_json::to_string(&parameters).unwrap();
+        assert_eq!(ListenerParameters::parse(&again), Ok(parameters));
+    }
+
+    #[rstest]
+    #[case("fast", "JSON object")]
+    #[case("[]", "JSON object")]
+    #[case(r#"{"Healthcheck":{}}"#, "Healthcheck")]
+    #[case(
+        r#"{"HealthCheck":{"IntervalTime":1}}"#,
+        "IntervalTime 1 is outside 2 to 300"
+    )]
+    #[case(r#"{"HealthCheck":{"IntervalTime":2}}"#, "must be smaller")]
+    #[case(r#"{"HealthCheck":{"HealthNum":11}}"#, "HealthNum 11")]
+    #[case(r#"{"HealthCheck":{"CheckType":"PING"}}"#, "PING")]
+    #[case(
+        r#"{"HealthCheck":{"CheckType":"HTTP","HttpVersion":"HTTP/1.1"}}"#,
+        "HttpCheckDomain"
+    )]
+    #[case(r#"{"SessionExpireTime":10}"#, "SessionExpireTime 10")]
+    #[case(r#"{"Scheduler":"RANDOM"}"#, "RANDOM")]
+    fn refuses_and_names_the_field(#[case] text: &str, #[case] named: &str) {
+        let error = ListenerParameters::parse(text).unwrap_err();
+        assert!(error.contains(named), "{error}");
+    }
+}

@@ -1,0 +1,60 @@
+//! Every name that clb-gate shares with Kubernetes, TKE or its own installation: the only place where
+//! such a literal lives.
+
+/// The readiness gate and its pod condition, as TKE names it. One gate a pod, shared by all exposures.
+pub const GATE: &str = "cloud.tencent.com/load-balancer-backendgroup-ready";
+
+/// Service annotation, `"true"` or `"false"`: the only switch for direct access (TKE's own).
+pub const DIRECT_ACCESS: &str = "service.cloud.tencent.com/direct-access";
+/// Service annotation that names the existing CLB to use, `lb-xxxxxxxx` (TKE's own).
+pub const EXISTING_LOAD_BALANCER: &str = "service.kubernetes.io/tke-existed-lbid";
+/// Service annotation with extra `CreateListener` parameters as a JSON object (TKE's own).
+pub const LISTENER_PARAMETERS: &str = "service.kubernetes.io/service.listenerParameters";
+/// Service annotation; `skip` makes TKE's own controller ignore the object.
+pub const MODE: &str = "service.cloud.tencent.com/mode";
+/// Pod annotation, `"0"` to `"100"`: the weight of this pod's targets (TKE's own).
+pub const CUSTOM_WEIGHT: &str = "service.cloud.tencent.com/custom-weight";
+/// Service annotations that matter here; everything else is pruned when a Service is cached.
+pub const SERVICE_ANNOTATIONS: [&str; 5] = [
+    DIRECT_ACCESS,
+    EXISTING_LOAD_BALANCER,
+    LISTENER_PARAMETERS,
+    MODE,
+    GATE_DEADLINE,
+];
+
+/// Pod label; `"false"` opts the pod out of the gate. A label, so that the registration's
+/// `objectSelector` spares the call.
+pub const INJECT_LABEL: &str = "clb-gate.io/inject";
+/// Service annotation: how long a pod may wait for the gate before it is reported, e.g. `10m`.
+pub const GATE_DEADLINE: &str = "clb-gate.io/gate-deadline";
+/// Pod annotation that keeps the address for which the gate was latched; written with the condition.
+pub const LATCHED_IP: &str = "clb-gate.io/latched-ip";
+
+/// The namespace clb-gate is installed in, unless a flag says otherwise.
+pub const NAMESPACE: &str = "clb-gate";
+/// The Service in front of the webhook pods.
+pub const WEBHOOK_SERVICE: &str = "clb-gate-webhook";
+/// The `MutatingWebhookConfiguration`.
+pub const REGISTRATION: &str = "clb-gate";
+/// The registration's entry for pods.
+pub const REGISTRATION_ENTRY: &str = "pods.clb-gate.io";
+/// The `ConfigMap` that holds the settings.
+pub const SETTINGS: &str = "clb-gate-settings";
+/// The `ConfigMap` in which the controller keeps the load balancers it has written to.
+pub const LEDGER: &str = "clb-gate-ledger";
+/// The Secret that holds the CA generations.
+pub const CA_SECRET: &str = "clb-gate-ca";
+/// The Secret that holds the leaf.
+pub const LEAF_SECRET: &str = "clb-gate-leaf";
+/// The controller's leader election lease.
+pub const LEASE: &str = "clb-gate-controller";
+/// Field manager of every write to the Kubernetes API.
+pub const FIELD_MANAGER: &str = "clb-gate";
+
+/// TKE's `ConfigMap` in `kube-system` that names the cluster's region and VPC.
+pub const TKE_CONFIG: &str = "tke-config";
+/// Key of the region in [`TKE_CONFIG`].
+pub const TKE_REGION: &str = "TKE_REGION";
+/// Key of the VPC id in [`TKE_CONFIG`].
+pub const TKE_VPC_ID: &str = "TKE_VPC_ID";

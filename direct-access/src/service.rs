@@ -1,0 +1,181 @@
+//! A Service pruned to what the decisions need: the form in which both halves cache it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::names;
+
+/// Which object something belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The port of the pod that a Service port leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TargetPort {
+    /// The same number in every pod.
+    Number(u16),
+    /// The container port of that name, which may differ from pod to pod.
+    Name(String),
+}
+
+impl fmt::Display for TargetPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortFacts {
+    /// The Service's own port, which becomes the listener's.
+    pub port: u16,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// The pods' port.
+    pub target: TargetPort,
+}
+
+/// A Service pruned to what the decisions need.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceFacts {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// UID, for Events.
+    pub uid: String,
+    /// Whether it is `type: LoadBalancer`.
+    pub load_balancer_type: bool,
+    /// `spec.loadBalancerClass`.
+    pub load_balancer_class: Option<String>,
+    /// The selector; empty selects nothing.
+    pub selector: BTreeMap<String, String>,
+    /// The annotations of [`names::SERVICE_ANNOTATIONS`] that are present.
+    pub annotations: BTreeMap<String, String>,
+    /// Ports.
+    pub ports: Vec<PortFacts>,
+    /// Whether it has a deletion timestamp.
+    pub going: bool,
+}
+
+impl ServiceFacts {
+    /// Prunes a Service as the API server gave it.
+    pub fn prune(service: Service) -> Self {
+        let meta = service.metadata;
+        let spec = service.spec.unwrap_or_default();
+        let mut annotations = meta.annotations.unwrap_or_default();
+        annotations.retain(|key, _| names::SERVICE_ANNOTATIONS.contains(&key.as_str()));
+        Self {
+            namespace: meta.namespace.unwrap_or_default(),
+            name: meta.name.unwrap_or_default(),
+            uid: meta.uid.unwrap_or_default(),
+            load_balancer_type: spec.type_.as_deref() == Some("LoadBalancer"),
+            load_balancer_class: spec.load_balancer_class,
+            selector: spec.selector.unwrap_or_default(),
+            annotations,
+            ports: spec
+                .ports
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(port)
+                .collect(),
+            going: meta.deletion_timestamp.is_some(),
+        }
+    }
+
+    /// The Service's own name.
+    pub fn object(&self) -> ObjectRef {
+        ObjectRef {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.get(key).map(String::as_str)
+    }
+}
+
+/// `None` only for numbers the API server itself would have refused.
+fn port(port: ServicePort) -> Option<PortFacts> {
+    let own = u16::try_from(port.port).ok()?;
+    let target = match port.target_port {
+        None | Some(IntOrString::Int(0)) => TargetPort::Number(own),
+        Some(IntOrString::Int(number)) => TargetPort::Number(u16::try_from(number).ok()?),
+        Some(IntOrString::String(name)) => TargetPort::Name(name),
+    };
+    let protocol = port.protocol.unwrap_or_else(|| "TCP".to_owned());
+    Some(PortFacts {
+        port: own,
+        protocol,
+        target,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A direct-access Service `shop/NAME`: port 80 to 8080, selecting `app=NAME`, on `lb-abcd1234`.
+    pub(crate) fn service(name: &str) -> ServiceFacts {
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        ServiceFacts {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+            uid: format!("uid-{name}"),
+            load_balancer_type: true,
+            selector: [pair("app", name)].into(),
+            annotations: [
+                pair(names::DIRECT_ACCESS, "true"),
+                pair(names::EXISTING_LOAD_BALANCER, "lb-abcd1234"),
+            ]
+            .into(),
+            ports: vec![PortFacts {
+                port: 80,
+                protocol: "TCP".to_owned(),
+                target: TargetPort::Number(8080),
+            }],
+            ..ServiceFacts::default()
+        }
+    }
+
+    #[test]
+    fn pruning_keeps_what_is_used_and_nothing_else() {
+        let whole: Service = serde_json::from_value(serde_json::json!({
+            "metadata": {"namespace": "shop", "name": "web", "uid": "uid-web", "annotations": {
+                (names::DIRECT_ACCESS): "true", (names::EXISTING_LOAD_BALANCER): "lb-abcd1234",
+                "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
+            "spec": {"type": "LoadBalancer", "selector": {"app": "web"},
+                "ports": [{"port": 80, "targetPort": 8080}, {"port": 81}, {"port": 82, "targetPort": "http"}]}
+        }))
+        .unwrap();
+        let mut expected = service("web");
+        let tcp = |port, target| PortFacts {
+            port,
+            protocol: "TCP".to_owned(),
+            target,
+        };
+        expected.ports.push(tcp(81, TargetPort::Number(81)));
+        expected
+            .ports
+            .push(tcp(82, TargetPort::Name("http".to_owned())));
+        assert_eq!(ServiceFacts::prune(whole), expected);
+    }
+}
