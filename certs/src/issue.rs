@@ -95,10 +95,7 @@ impl From<Issued> for Signer {
 pub fn ca(generation: u64, now: Timestamp) -> Result<Issued, Error> {
     let mut params = params(&format!("{CA_NAME_PREFIX}{generation}"), now, CA_LIFE)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![
-        KeyUsagePurpose::KeyCertSign,
-        KeyUsagePurpose::DigitalSignature,
-    ];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     issued(certificate.der(), &key)
