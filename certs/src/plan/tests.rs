@@ -223,7 +223,7 @@ fn histories() -> [Observed; 4] {
     [first, half_a_year, renewed, settled(now() + DAY * 100)]
 }
 
-fn struck(text: Vec<u8>, others: [Vec<u8>; 4], fate: &Fate) -> Option<Vec<u8>> {
+fn struck(text: Vec<u8>, others: &[Vec<u8>; 4], fate: &Fate) -> Option<Vec<u8>> {
     match fate {
         Fate::Kept => Some(text),
         Fate::Gone => None,
@@ -252,7 +252,7 @@ fn mixed(histories: &[Observed; 4], base: usize, fates: &Fates) -> Observed {
     ];
     let value = |i: usize| {
         let others = [0, 1, 2, 3].map(|h| texts[i](&histories[h]));
-        struck(texts[i](&histories[base]), others, &fates[i])
+        struck(texts[i](&histories[base]), &others, &fates[i])
     };
     Observed {
         ca: value(0).map(|cert_pem| CaMaterial {
