@@ -1,1 +1,51 @@
-//! (stub)
+//! Client for Tencent Cloud's load balancer (CLB) API v3, version 2018-03-17.
+//!
+//! It knows how to ask, not what to want: signing, credentials, limits, retries, tasks and batch
+//! sizes live here; what to bind and when is the gate controller's business. Three habits shape it:
+//!
+//! - A write whose answer was lost is never sent again. It returns [`Kind::UnknownOutcome`], and the
+//!   caller reads what the load balancer really has.
+//! - Every call has a deadline that covers its wait for the limiter, its retries and its answer.
+//! - Every optional field of the API is an `Option`; `null` and absent are the same thing.
+//!
+//! TLS uses the process-wide rustls crypto provider, which the program installs at its start.
+
+mod api;
+mod batch;
+mod client;
+mod config;
+mod credentials;
+mod endpoint;
+mod error;
+mod ids;
+mod limit;
+mod observe;
+mod retry;
+mod sign;
+mod transport;
+mod wire;
+
+pub use api::health::{HealthState, ListenerHealth, LoadBalancerHealth, RuleHealth, TargetHealth};
+pub use api::listeners::{
+    CreateListener, Created, HealthCheck, Listener, ListenerQuery, Protocol, Rule,
+};
+pub use api::load_balancers::{
+    CreateLoadBalancer, CreatedLoadBalancers, InternetAccessible, LoadBalancer, LoadBalancerType,
+    ResourceTag, TargetRegion,
+};
+pub use api::targets::{
+    Backend, BatchOutcome, BatchTarget, ListenerTargets, ModifyWeight, RuleTargets, Target,
+};
+pub use api::tasks::{Task, TaskStatus};
+pub use batch::{BATCH_TARGETS, REGISTER_TARGETS, batches, weight_batches};
+pub use client::Client;
+pub use config::{BuildError, Clock, Config, Language};
+pub use credentials::{
+    Credentials, CredentialsError, DirectoryCredentials, EnvCredentials, ProvideCredentials,
+    SECRET_ID, SECRET_KEY, StaticCredentials, TOKEN,
+};
+pub use endpoint::{Endpoint, ParseEndpointError, ParseRegionError, Region};
+pub use error::{Error, Kind, Site};
+pub use ids::{ListenerId, LoadBalancerId, LocationId};
+pub use observe::{Called, NoObserver, Observer};
+pub use retry::{Access, Retry, retry};

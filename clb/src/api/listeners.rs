@@ -1,0 +1,362 @@
+//! Listeners, their health checks and their rules.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use crate::batch::LISTENERS;
+use crate::client::{Action, Answered};
+use crate::wire::{Empty, null_default};
+use crate::{Client, Error, ListenerId, LoadBalancerId, LocationId, Task};
+
+const CREATE: Action = Action::write("CreateListener");
+const DELETE: Action = Action::write("DeleteListener");
+const DESCRIBE: Action = Action::read("DescribeListeners");
+
+/// A listener's protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Protocol {
+    /// HTTP, layer 7.
+    Http,
+    /// HTTPS, layer 7.
+    Https,
+    /// QUIC.
+    Quic,
+    /// TCP, layer 4.
+    #[default]
+    Tcp,
+    /// TCP with TLS ended at the load balancer.
+    TcpSsl,
+    /// UDP, layer 4.
+    Udp,
+    /// Another.
+    Other(String),
+}
+
+impl Protocol {
+    /// The protocol as the API writes it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
+            Self::Quic => "QUIC",
+            Self::Tcp => "TCP",
+            Self::TcpSsl => "TCP_SSL",
+            Self::Udp => "UDP",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// Whether targets belong to rules and not to the listener itself.
+    pub fn has_rules(&self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<String> for Protocol {
+    fn from(name: String) -> Self {
+        match name.to_ascii_uppercase().as_str() {
+            "HTTP" => Self::Http,
+            "HTTPS" => Self::Https,
+            "QUIC" => Self::Quic,
+            "TCP" => Self::Tcp,
+            "TCP_SSL" => Self::TcpSsl,
+            "UDP" => Self::Udp,
+            _ => Self::Other(name),
+        }
+    }
+}
+
+impl From<Protocol> for String {
+    fn from(protocol: Protocol) -> Self {
+        protocol.as_str().to_owned()
+    }
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct Listener {
+    /// Its id.
+    pub listener_id: ListenerId,
+    /// Its name.
+    #[serde(default, deserialize_with = "null_default")]
+    pub listener_name: String,
+    /// Its protocol.
+    #[serde(default, deserialize_with = "null_default")]
+    pub protocol: Protocol,
+    /// Its port.
+    #[serde(default, deserialize_with = "null_default")]
+    pub port: u16,
+    /// The last port of a range; 0 or absent for none.
+    pub end_port: Option<u16>,
+    /// Its health check; layer 7 has one for each rule instead.
+    pub health_check: Option<HealthCheck>,
+    /// How it spreads connections: `WRR`, `LEAST_CONN`.
+    pub scheduler: Option<String>,
+    /// For how many seconds a client stays with its target; 0 for not.
+    pub session_expire_time: Option<u32>,
+    /// Its rules; empty on layer 4.
+    #[serde(default, deserialize_with = "null_default")]
+    pub rules: Vec<Rule>,
+    /// `NODE`, or target groups, which this client does not manage.
+    pub target_type: Option<String>,
+    /// Whether clients get a reset when their target is unbound.
+    pub deregister_target_rst: Option<bool>,
+    /// `Stop` for a stopped listener.
+    #[serde(default, deserialize_with = "null_default")]
+    pub attr_flags: Vec<String>,
+    /// When it was made, as the API writes it.
+    pub create_time: Option<String>,
+}
+
+/// A layer-7 forwarding rule.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+#[non_exhaustive]
+pub struct Rule {
+    /// Its id.
+    pub location_id: LocationId,
+    /// Its domain.
+    pub domain: Option<String>,
+    /// Its URL.
+    pub url: Option<String>,
+    /// Its health check.
+    pub health_check: Option<HealthCheck>,
+    /// How it spreads requests.
+    pub scheduler: Option<String>,
+    /// HTTP, HTTPS or GRPC towards the targets.
+    pub forward_type: Option<String>,
+}
+
+/// A health check. What is absent is the API's default when given, and unused when read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct HealthCheck {
+    /// 1 on, 0 off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_switch: Option<u8>,
+    /// Seconds to wait for an answer, 2 to 60.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_out: Option<u32>,
+    /// Seconds between two probes, 2 to 300.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_time: Option<u32>,
+    /// Good probes in a row that make a target healthy, 2 to 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_num: Option<u32>,
+    /// Bad probes in a row that make a target unhealthy, 2 to 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub un_health_num: Option<u32>,
+    /// TCP, HTTP, HTTPS, GRPC, PING or CUSTOM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_type: Option<String>,
+    /// The probed port; -1 for the target's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_port: Option<i32>,
+    /// Which HTTP statuses are good: the sum of 1 (1xx), 2 (2xx), 4, 8 and 16.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_code: Option<u32>,
+    /// The probed path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_check_path: Option<String>,
+    /// The probe's host name; required for HTTP probes of a TCP listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_check_domain: Option<String>,
+    /// HEAD or GET.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_check_method: Option<String>,
+    /// HTTP/1.0 or HTTP/1.1; required for HTTP probes of a TCP listener.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_version: Option<String>,
+    /// Where probes come from: 0 the VIP, 1 the range 100.64.0.0/10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_ip_type: Option<u8>,
+    /// HEX or TEXT, for CUSTOM probes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_type: Option<String>,
+    /// What a CUSTOM probe sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_context: Option<String>,
+    /// What it expects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recv_context: Option<String>,
+    /// Which GRPC statuses are good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extended_code: Option<String>,
+}
+
+impl HealthCheck {
+    /// Whether it is switched off. Absent means on, the API's default.
+    pub fn is_off(&self) -> bool {
+        self.health_switch == Some(0)
+    }
+}
+
+/// Which listeners to read; an empty query asks for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListenerQuery {
+    /// Only these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listener_ids: Vec<ListenerId>,
+    /// Only those of this protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// Only those on this port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// New listeners: one for each port, all alike but for their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CreateListener {
+    /// The load balancer.
+    pub load_balancer_id: LoadBalancerId,
+    /// Their ports.
+    pub ports: Vec<u16>,
+    /// Their protocol.
+    pub protocol: Protocol,
+    /// Their names, in the order of the ports.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listener_names: Vec<String>,
+    /// Their health check; layer 4 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+    /// `WRR` or `LEAST_CONN`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<String>,
+    /// 0, or 30 to 3600 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_expire_time: Option<u32>,
+    /// Whether clients get a reset when their target is unbound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deregister_target_rst: Option<bool>,
+}
+
+impl CreateListener {
+    /// One listener with the API's defaults.
+    pub fn new(
+        load_balancer_id: LoadBalancerId,
+        protocol: Protocol,
+        port: u16,
+        name: impl Into<String>,
+    ) -> Self {
+        Self {
+            load_balancer_id,
+            ports: vec![port],
+            protocol,
+            listener_names: vec![name.into()],
+            health_check: None,
+            scheduler: None,
+            session_expire_time: None,
+            deregister_target_rst: None,
+        }
+    }
+}
+
+/// What was made, and the task that finishes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Created<Id> {
+    /// The new ids, in the order asked for.
+    pub ids: Vec<Id>,
+    /// The task.
+    pub task: Task,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Query<'a> {
+    load_balancer_id: &'a LoadBalancerId,
+    #[serde(flatten)]
+    query: &'a ListenerQuery,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Found {
+    #[serde(default, deserialize_with = "null_default")]
+    listeners: Vec<Listener>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NewIds {
+    #[serde(default, deserialize_with = "null_default")]
+    listener_ids: Vec<ListenerId>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Delete<'a> {
+    load_balancer_id: &'a LoadBalancerId,
+    listener_id: &'a ListenerId,
+}
+
+impl Client {
+    /// The load balancer's listeners that match the query.
+    pub async fn describe_listeners(
+        &self,
+        load_balancer: &LoadBalancerId,
+        query: &ListenerQuery,
+    ) -> Result<Vec<Listener>, Error> {
+        let mut found = vec![];
+        let mut pages = query.listener_ids.chunks(LISTENERS);
+        // No id is a page too: it asks for all.
+        let mut page = pages.next().or(Some(&[]));
+        while let Some(ids) = page {
+            let query = ListenerQuery {
+                listener_ids: ids.to_vec(),
+                ..query.clone()
+            };
+            let query = Query {
+                load_balancer_id: load_balancer,
+                query: &query,
+            };
+            let answered: Answered<Found> =
+                self.call(DESCRIBE, Some(load_balancer), &query).await?;
+            found.extend(answered.value.listeners);
+            page = pages.next();
+        }
+        Ok(found)
+    }
+
+    /// Makes listeners. Their ids come at once; they work when the task is done.
+    pub async fn create_listener(
+        &self,
+        create: &CreateListener,
+    ) -> Result<Created<ListenerId>, Error> {
+        let answered: Answered<NewIds> = self
+            .call(CREATE, Some(&create.load_balancer_id), create)
+            .await?;
+        Ok(Created {
+            ids: answered.value.listener_ids,
+            task: Task::new(answered.request_id),
+        })
+    }
+
+    /// Deletes a listener and unbinds its targets.
+    pub async fn delete_listener(
+        &self,
+        load_balancer: &LoadBalancerId,
+        listener: &ListenerId,
+    ) -> Result<Task, Error> {
+        let delete = Delete {
+            load_balancer_id: load_balancer,
+            listener_id: listener,
+        };
+        Ok(self
+            .call::<_, Empty>(DELETE, Some(load_balancer), &delete)
+            .await?
+            .into())
+    }
+}

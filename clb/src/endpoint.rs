@@ -1,0 +1,223 @@
+//! Where the API is (endpoint) and which region is meant: parsed once, so that a typing error is
+//! told at start and not as a strange answer later.
+
+use http::Uri;
+use http::uri::Scheme;
+use std::fmt;
+use std::str::FromStr;
+
+/// An API endpoint: `https://clb.tencentcloudapi.com`, or `http://127.0.0.1:18080` for a simulator.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    tls: bool,
+    host: String,
+}
+
+impl Endpoint {
+    /// Whether the endpoint is reached over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// The `Host` header, which is signed: with the port where that is not the scheme's own.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl Default for Endpoint {
+    /// Tencent's public endpoint for all regions of its mainland site.
+    fn default() -> Self {
+        Self {
+            tls: true,
+            host: "clb.tencentcloudapi.com".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}://{}",
+            if self.tls { "https" } else { "http" },
+            self.host
+        )
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = ParseEndpointError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = |problem| ParseEndpointError {
+            value: text.to_owned(),
+            problem,
+        };
+        let uri: Uri = text.parse().map_err(|_| refuse("not a URL"))?;
+        let tls = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => true,
+            Some(scheme) if *scheme == Scheme::HTTP => false,
+            Some(_) => return Err(refuse("the scheme is neither https nor http")),
+            None => return Err(refuse("it has no scheme")),
+        };
+        let authority = uri.authority().ok_or_else(|| refuse("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(refuse("it has a user name or password"));
+        }
+        if uri
+            .path_and_query()
+            .is_some_and(|rest| rest.as_str() != "/")
+            || text.contains('#')
+        {
+            return Err(refuse("it has a path, query or fragment"));
+        }
+        let host = host_header(authority, tls).map_err(refuse)?;
+        Ok(Self { tls, host })
+    }
+}
+
+fn host_header(authority: &http::uri::Authority, tls: bool) -> Result<String, &'static str> {
+    let host = authority.host().to_ascii_lowercase();
+    let rest = authority
+        .as_str()
+        .get(authority.host().len()..)
+        .unwrap_or_default();
+    if host.is_empty() {
+        return Err("it has no host");
+    }
+    let default = if tls { 443 } else { 80 };
+    match (authority.port_u16(), rest) {
+        (None, "") => Ok(host),
+        (None | Some(0), _) => Err("its port is not a number from 1 to 65535"),
+        (Some(port), _) if port == default => Ok(host),
+        (Some(port), _) => Ok(format!("{host}:{port}")),
+    }
+}
+
+/// Why a text is no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "endpoint {value:?}: {problem}; accepted is http(s)://HOST or http(s)://HOST:PORT, \
+     for example https://clb.tencentcloudapi.com"
+)]
+pub struct ParseEndpointError {
+    value: String,
+    problem: &'static str,
+}
+
+/// A region's name, as `ap-guangzhou`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Region(String);
+
+impl Region {
+    /// The name as the API writes it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Region {
+    type Err = ParseRegionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = || text.split('-');
+        let well_formed = text.len() <= REGION_LENGTH
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && parts().count() >= 2
+            && parts().all(|part| {
+                !part.is_empty()
+                    && part
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            });
+        match well_formed {
+            true => Ok(Self(text.to_owned())),
+            false => Err(ParseRegionError {
+                value: text.to_owned(),
+            }),
+        }
+    }
+}
+
+/// Longer than any region (the longest so far, `ap-shenzhen-jxcft` and its like, have 17 characters).
+const REGION_LENGTH: usize = 64;
+
+/// Why a text is no region.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "region {value:?}: accepted is a Tencent Cloud region in lower case, for example ap-guangzhou"
+)]
+pub struct ParseRegionError {
+    value: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(
+        "https://clb.tencentcloudapi.com",
+        "https://clb.tencentcloudapi.com",
+        "clb.tencentcloudapi.com"
+    )]
+    #[case(
+        "https://CLB.TencentCloudAPI.com:443/",
+        "https://clb.tencentcloudapi.com",
+        "clb.tencentcloudapi.com"
+    )]
+    #[case("http://127.0.0.1:18080", "http://127.0.0.1:18080", "127.0.0.1:18080")]
+    #[case("http://localhost:80", "http://localhost", "localhost")]
+    #[case("https://localhost:80", "https://localhost:80", "localhost:80")]
+    #[case("http://[::1]:18080", "http://[::1]:18080", "[::1]:18080")]
+    fn reads_endpoints(#[case] text: &str, #[case] shown: &str, #[case] host: &str) {
+        let endpoint: Endpoint = text.parse().unwrap();
+        assert_eq!(
+            (endpoint.to_string().as_str(), endpoint.host()),
+            (shown, host)
+        );
+    }
+
+    #[rstest]
+    #[case("clb.tencentcloudapi.com", "no scheme")]
+    #[case("ftp://clb.tencentcloudapi.com", "neither https nor http")]
+    #[case("https://", "not a URL")]
+    #[case("https://me:secret@host", "user name")]
+    #[case("https://host/v3", "path")]
+    #[case("https://host?x=1", "path")]
+    #[case("https://host:0", "port")]
+    #[case("https://host:99999", "not a")]
+    #[case("https://host:", "port")]
+    #[case("https://:443", "")]
+    #[case("", "not a URL")]
+    fn refuses_other_texts_and_says_what_is_accepted(#[case] text: &str, #[case] problem: &str) {
+        let error = text.parse::<Endpoint>().unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("{text:?}")) && error.contains(problem),
+            "{error}"
+        );
+        assert!(error.contains("https://clb.tencentcloudapi.com"), "{error}");
+    }
+
+    #[rstest]
+    #[case("ap-guangzhou", true)]
+    #[case("ap-shanghai-fsi", true)]
+    #[case("na-siliconvalley", true)]
+    #[case("", false)]
+    #[case("guangzhou", false)]
+    #[case("AP-guangzhou", false)]
+    #[case("ap-", false)]
+    #[case("ap guangzhou", false)]
+    #[case("ap-guangzhou\n", false)]
+    fn reads_regions(#[case] text: &str, #[case] accepted: bool) {
+        assert_eq!(text.parse::<Region>().is_ok(), accepted);
+    }
+}

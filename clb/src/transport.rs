@@ -1,0 +1,184 @@
+//! One HTTP exchange with the API, and the one thing a failed exchange must tell: whether the
+//! request can have arrived.
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Builder, Client, Error as HttpError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use rustls::crypto::CryptoProvider;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use rustls_platform_verifier::Verifier;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Cause;
+use crate::{BuildError, Endpoint};
+
+/// The largest answer read. `DescribeTargets` of a load balancer with 50 listeners of 200 targets is
+/// about 4 MB.
+const ANSWER_BYTES: usize = 20 * 1024 * 1024;
+/// A reachable endpoint accepts within one retransmission of the first packet.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Below the 60 s and more after which servers and NAT gateways drop an idle connection: a request
+/// on a connection that the other side just closed is in doubt.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+/// One for each action that is called often.
+const IDLE_CONNECTIONS: usize = 8;
+
+/// A connection pool to one endpoint.
+pub(crate) struct Transport {
+    uri: Uri,
+    pool: Pool,
+}
+
+/// Plain HTTP needs neither a crypto provider nor roots, so it must not ask for them.
+enum Pool {
+    Plain(Client<HttpConnector, Full<Bytes>>),
+    Tls(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+}
+
+/// An answer of any status.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+}
+
+/// An exchange without an answer.
+pub(crate) enum Failure {
+    /// The request was not sent.
+    Unsent(Cause),
+    /// The request was sent, or may have been.
+    Lost(Cause),
+    /// The answer is longer than we read.
+    Oversized(StatusCode),
+}
+
+impl Transport {
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        extra_ca_pem: Option<&[u8]>,
+    ) -> Result<Self, BuildError> {
+        let uri = endpoint
+            .to_string()
+            .parse()
+            .map_err(|_| BuildError::Header("the endpoint"))?;
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let pool = if endpoint.is_tls() {
+            let https = HttpsConnectorBuilder::new()
+                .with_tls_config(tls_config(endpoint, extra_ca_pem)?)
+                .https_only()
+                .enable_http1()
+                .wrap_connector(connector);
+            Pool::Tls(builder().build(https))
+        } else {
+            Pool::Plain(builder().build(connector))
+        };
+        Ok(Self { uri, pool })
+    }
+
+    /// Sends one request and reads its whole answer. The caller bounds the time.
+    pub(crate) async fn exchange(
+        &self,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        let response = match &self.pool {
+            Pool::Plain(client) => client.request(request).await,
+            Pool::Tls(client) => client.request(request).await,
+        };
+        let (head, body) = response.map_err(sent_or_not)?.into_parts();
+        let body = read(body)
+            .await
+            .map_err(|cause| match cause.is::<LengthLimitError>() {
+                true => Failure::Oversized(head.status),
+                false => Failure::Lost(cause),
+            })?;
+        Ok(Answer {
+            status: head.status,
+            body,
+        })
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS);
+    builder
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Cause> {
+    Ok(Limited::new(body, ANSWER_BYTES).collect().await?.to_bytes())
+}
+
+/// hyper reports `canceled` only for a request it still holds whole; everything else after the
+/// connection stood may have reached the server.
+fn sent_or_not(error: HttpError) -> Failure {
+    let canceled = std::error::Error::source(&error)
+        .and_then(|source| source.downcast_ref::<hyper::Error>())
+        .is_some_and(hyper::Error::is_canceled);
+    match error.is_connect() || canceled {
+        true => Failure::Unsent(error.into()),
+        false => Failure::Lost(error.into()),
+    }
+}
+
+fn tls_config(
+    endpoint: &Endpoint,
+    extra_ca_pem: Option<&[u8]>,
+) -> Result<ClientConfig, BuildError> {
+    let provider = CryptoProvider::get_default()
+        .ok_or(BuildError::CryptoProvider)?
+        .clone();
+    let extra = extra_ca_pem.map_or(Ok(vec![]), |pem| certificates(endpoint, pem))?;
+    // The certificates are added first, so only they can be at fault where there are some.
+    let given = !extra.is_empty();
+    let verifier =
+        Verifier::new_with_extra_roots(extra, provider).map_err(|source| match given {
+            true => BuildError::ExtraCa {
+                endpoint: endpoint.clone(),
+                problem: source.to_string(),
+            },
+            false => BuildError::NoRoots {
+                endpoint: endpoint.clone(),
+                source,
+            },
+        })?;
+    let builder = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(builder.with_no_client_auth())
+}
+
+fn certificates(
+    endpoint: &Endpoint,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let refuse = |problem: String| BuildError::ExtraCa {
+        endpoint: endpoint.clone(),
+        problem,
+    };
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| refuse(error.to_string()))?;
+    match found.is_empty() {
+        true => Err(refuse("it has no certificate".to_owned())),
+        false => Ok(found),
+    }
+}
