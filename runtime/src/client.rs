@@ -97,10 +97,13 @@ impl CallError {
     pub fn code(&self) -> Option<u16> {
         match self {
             Self::Timeout { .. } => None,
-            Self::Api { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => Some(status.code),
-                _ => None,
-            },
+            Self::Api { source, .. } => {
+                if let kube::Error::Api(status) = source.as_ref() {
+                    Some(status.code)
+                } else {
+                    None
+                }
+            }
         }
     }
 

@@ -49,7 +49,7 @@ const CLUSTER_NAMESPACE: &str = "default";
 
 /// What kind of news it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EventKind {
+enum EventKind {
     /// As it should be.
     Normal,
     /// Somebody should look.
@@ -68,17 +68,46 @@ impl EventKind {
 /// Publishes Events. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    queue: mpsc::Sender<News>,
+    queue: mpsc::Sender<Item>,
     counts: Counts,
 }
 
-#[derive(Clone, Debug)]
-struct News {
-    regarding: ObjectReference,
+/// What happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct News {
     kind: EventKind,
     reason: &'static str,
     action: &'static str,
     note: String,
+}
+
+impl News {
+    /// As it should be. `reason` is what came of it (`Bound`), `action` what was attempted (`Bind`), both
+    /// in `UpperCamelCase`; `note` is for people.
+    pub fn normal(reason: &'static str, action: &'static str, note: impl Into<String>) -> Self {
+        Self::new(EventKind::Normal, reason, action, note.into())
+    }
+
+    /// Somebody should look.
+    pub fn warning(reason: &'static str, action: &'static str, note: impl Into<String>) -> Self {
+        Self::new(EventKind::Warning, reason, action, note.into())
+    }
+
+    fn new(kind: EventKind, reason: &'static str, action: &'static str, note: String) -> Self {
+        let note = shortened(note, LONGEST_NOTE);
+        Self {
+            kind,
+            reason,
+            action,
+            note,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Item {
+    regarding: ObjectReference,
+    news: News,
 }
 
 /// Who publishes.
@@ -120,28 +149,9 @@ impl Recorder {
         }
     }
 
-    /// Publishes an Event on an object of any namespace. Never blocks. `action` is what was attempted
-    /// (`Bind`), `reason` what came of it (`ListenerConflict`), both in `UpperCamelCase`; `note` is for people.
-    pub fn publish(
-        &self,
-        regarding: ObjectReference,
-        kind: EventKind,
-        reason: &'static str,
-        action: &'static str,
-        note: impl Into<String>,
-    ) {
-        let note = shortened(note.into(), LONGEST_NOTE);
-        if self
-            .queue
-            .try_send(News {
-                regarding,
-                kind,
-                reason,
-                action,
-                note,
-            })
-            .is_err()
-        {
+    /// Publishes an Event on an object of any namespace. Never blocks.
+    pub fn publish(&self, regarding: ObjectReference, news: News) {
+        if self.queue.try_send(Item { regarding, news }).is_err() {
             self.counts.add("dropped");
         }
     }
@@ -179,7 +189,7 @@ struct Writer {
 impl Writer {
     async fn run(
         mut self,
-        mut news: mpsc::Receiver<News>,
+        mut news: mpsc::Receiver<Item>,
         stopping: CancellationToken,
     ) -> Result<(), BoxError> {
         while let Some(Some(one)) = stopping.run_until_cancelled(news.recv()).await {
@@ -192,10 +202,10 @@ impl Writer {
         Ok(())
     }
 
-    async fn write(&mut self, news: News) {
+    async fn write(&mut self, item: Item) {
         let now = clock::now();
-        let verdict = self.memory.observe(&news, now);
-        let namespace = news
+        let verdict = self.memory.observe(&item, now);
+        let namespace = item
             .regarding
             .namespace
             .clone()
@@ -204,7 +214,7 @@ impl Writer {
         let result = match &verdict {
             Verdict::Count => return self.counts.add("counted"),
             Verdict::Create { name } => {
-                let event = self.event(&news, &namespace, name, now);
+                let event = self.event(&item, &namespace, name, now);
                 call(
                     DEADLINE,
                     "create Event",
@@ -227,40 +237,40 @@ impl Writer {
                 .await
             }
         };
-        self.note(&news, result);
+        self.note(&item, &result);
     }
 
-    fn event(&self, news: &News, namespace: &str, name: &str, now: Timestamp) -> Event {
+    fn event(&self, item: &Item, namespace: &str, name: &str, now: Timestamp) -> Event {
         Event {
-            action: Some(news.action.into()),
+            action: Some(item.news.action.into()),
             event_time: Some(MicroTime(now)),
             metadata: ObjectMeta {
                 name: Some(name.into()),
                 namespace: Some(namespace.into()),
                 ..ObjectMeta::default()
             },
-            note: Some(news.note.clone()),
-            reason: Some(news.reason.into()),
-            regarding: Some(news.regarding.clone()),
+            note: Some(item.news.note.clone()),
+            reason: Some(item.news.reason.into()),
+            regarding: Some(item.regarding.clone()),
             reporting_controller: Some(self.reporter.controller.into()),
             reporting_instance: Some(shortened(self.reporter.instance.clone(), 128)),
-            type_: Some(news.kind.as_str().into()),
+            type_: Some(item.news.kind.as_str().into()),
             ..Event::default()
         }
     }
 
-    fn note(&mut self, news: &News, result: Result<Event, CallError>) {
+    fn note(&mut self, item: &Item, result: &Result<Event, CallError>) {
         self.counts
             .add(if result.is_ok() { "written" } else { "failed" });
-        match &result {
+        match result {
             Err(error) if !self.failing => {
-                tracing::warn!(%error, reason = news.reason, "cannot write Events; further failures are only counted");
+                tracing::warn!(%error, reason = item.news.reason, "cannot write Events; further failures are only counted");
             }
             Ok(_) if self.failing => tracing::info!("Events can be written again"),
             _ => {}
         }
         if result.is_err() {
-            self.memory.forget(news);
+            self.memory.forget(item);
         }
         self.failing = result.is_err();
     }
@@ -283,10 +293,7 @@ struct Memory {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Topic {
     object: [Option<String>; 4],
-    kind: EventKind,
-    reason: &'static str,
-    action: &'static str,
-    note: String,
+    news: News,
 }
 
 #[derive(Clone, Debug)]
@@ -298,10 +305,10 @@ struct Known {
 }
 
 impl Memory {
-    fn observe(&mut self, news: &News, now: Timestamp) -> Verdict {
+    fn observe(&mut self, item: &Item, now: Timestamp) -> Verdict {
         if let Some(known) = self
             .known
-            .get_mut(&topic(news))
+            .get_mut(&topic(item))
             .filter(|known| known.seen + MEMORY > now)
         {
             known.count = known.count.saturating_add(1);
@@ -316,19 +323,19 @@ impl Memory {
             };
         }
         self.make_room(now);
-        let name = event_name(news, now);
+        let name = event_name(item, now);
         let known = Known {
             name: name.clone(),
             count: 1,
             seen: now,
             written: now,
         };
-        self.known.insert(topic(news), known);
+        self.known.insert(topic(item), known);
         Verdict::Create { name }
     }
 
-    fn forget(&mut self, news: &News) {
-        self.known.remove(&topic(news));
+    fn forget(&mut self, item: &Item) {
+        self.known.remove(&topic(item));
     }
 
     fn make_room(&mut self, now: Timestamp) {
@@ -341,8 +348,8 @@ impl Memory {
     }
 }
 
-fn topic(news: &News) -> Topic {
-    let object = &news.regarding;
+fn topic(item: &Item) -> Topic {
+    let object = &item.regarding;
     Topic {
         object: [
             object.kind.clone(),
@@ -350,17 +357,14 @@ fn topic(news: &News) -> Topic {
             object.name.clone(),
             object.uid.clone(),
         ],
-        kind: news.kind,
-        reason: news.reason,
-        action: news.action,
-        note: news.note.clone(),
+        news: item.news.clone(),
     }
 }
 
 /// As client-go names them: the object's name and the time in hexadecimal.
-fn event_name(news: &News, now: Timestamp) -> String {
+fn event_name(item: &Item, now: Timestamp) -> String {
     let object = shortened(
-        news.regarding
+        item.regarding
             .name
             .clone()
             .unwrap_or_else(|| "unnamed".into()),
@@ -379,19 +383,16 @@ fn shortened(mut text: String, most: usize) -> String {
 mod tests {
     use super::*;
 
-    fn news(note: &str) -> News {
+    fn item(note: &str) -> Item {
         let regarding = ObjectReference {
             kind: Some("Pod".into()),
             namespace: Some("shop".into()),
             name: Some("web-0".into()),
             ..ObjectReference::default()
         };
-        News {
+        Item {
             regarding,
-            kind: EventKind::Normal,
-            reason: "Bound",
-            action: "Bind",
-            note: shortened(note.into(), LONGEST_NOTE),
+            news: News::normal("Bound", "Bind", note),
         }
     }
 
@@ -402,22 +403,22 @@ mod tests {
     #[test]
     fn repeats_are_counted_and_written_once_a_minute() {
         let mut memory = Memory::default();
-        let Verdict::Create { name } = memory.observe(&news("a"), at(0)) else {
+        let Verdict::Create { name } = memory.observe(&item("a"), at(0)) else {
             panic!("a first Event")
         };
         assert!(name.starts_with("web-0."));
-        assert_eq!(memory.observe(&news("a"), at(1)), Verdict::Count);
-        assert_eq!(memory.observe(&news("a"), at(59)), Verdict::Count);
+        assert_eq!(memory.observe(&item("a"), at(1)), Verdict::Count);
+        assert_eq!(memory.observe(&item("a"), at(59)), Verdict::Count);
         assert_eq!(
-            memory.observe(&news("a"), at(60)),
+            memory.observe(&item("a"), at(60)),
             Verdict::Update { name, count: 4 }
         );
         assert!(matches!(
-            memory.observe(&news("b"), at(61)),
+            memory.observe(&item("b"), at(61)),
             Verdict::Create { .. }
         ));
         assert!(matches!(
-            memory.observe(&news("a"), at(60 + 600)),
+            memory.observe(&item("a"), at(60 + 600)),
             Verdict::Create { .. }
         ));
     }
@@ -425,10 +426,10 @@ mod tests {
     #[test]
     fn what_failed_is_not_remembered() {
         let mut memory = Memory::default();
-        memory.observe(&news("a"), at(0));
-        memory.forget(&news("a"));
+        memory.observe(&item("a"), at(0));
+        memory.forget(&item("a"));
         assert!(matches!(
-            memory.observe(&news("a"), at(1)),
+            memory.observe(&item("a"), at(1)),
             Verdict::Create { .. }
         ));
     }
@@ -437,14 +438,14 @@ mod tests {
     fn memory_is_bounded() {
         let mut memory = Memory::default();
         for note in 0..2 * REMEMBERED {
-            memory.observe(&news(&note.to_string()), at(0));
+            memory.observe(&item(&note.to_string()), at(0));
         }
         assert!(memory.known.len() <= REMEMBERED);
     }
 
     #[test]
     fn long_notes_are_cut_at_a_character() {
-        let note = news(&"é".repeat(LONGEST_NOTE)).note;
+        let note = item(&"é".repeat(LONGEST_NOTE)).news.note;
         assert_eq!(
             (note.len(), note.chars().count()),
             (LONGEST_NOTE, LONGEST_NOTE / 2)
@@ -456,10 +457,7 @@ mod tests {
         let recorder = Recorder::silent();
         recorder.publish(
             ObjectReference::default(),
-            EventKind::Normal,
-            "Bound",
-            "Bind",
-            "x",
+            News::normal("Bound", "Bind", "x"),
         );
         let dropped = OutcomeLabel { outcome: "dropped" };
         assert_eq!(recorder.counts.0.get_or_create(&dropped).get(), 1);

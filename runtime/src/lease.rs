@@ -246,7 +246,7 @@ impl Elector {
 
     async fn run(mut self, stopping: CancellationToken) -> Result<(), BoxError> {
         while let Some(result) = stopping.run_until_cancelled(self.turn()).await {
-            self.note(result);
+            self.note(&result);
             let pause = self.pause();
             if stopping
                 .run_until_cancelled(tokio::time::sleep(pause))
@@ -275,7 +275,10 @@ impl Elector {
         }
         let sent = Instant::now();
         match next(self.seen.as_ref(), &self.config, leading, sent) {
-            Step::Wait { .. } => return self.end_term("somebody else holds the lease"),
+            Step::Wait { .. } => {
+                self.end_term("somebody else holds the lease");
+                return Ok(());
+            }
             Step::Create => self.create(deadline).await?,
             Step::Acquire | Step::Renew => self.replace(deadline, leading).await?,
         }
@@ -359,19 +362,18 @@ impl Elector {
             .borrow()
             .is_some_and(|term| term.valid_until <= Instant::now());
         if over {
-            self.end_term("renewals failed for too long").ok();
+            self.end_term("renewals failed for too long");
         }
     }
 
-    fn end_term(&self, reason: &str) -> Result<(), CallError> {
+    fn end_term(&self, reason: &str) {
         if self.term.send_replace(None).is_some() {
             tracing::warn!(lease = self.config.name, reason, "no longer leading");
         }
-        Ok(())
     }
 
-    fn note(&mut self, result: Result<(), CallError>) {
-        match &result {
+    fn note(&mut self, result: &Result<(), CallError>) {
+        match result {
             Err(error) if error.is_conflict() => {
                 tracing::debug!(%error, "somebody else wrote the lease first");
             }

@@ -15,7 +15,7 @@ pub mod version;
 pub mod watch;
 
 pub use client::{CallError, call, connect};
-pub use events::{EventKind, Recorder};
+pub use events::{News, Recorder, Reporter};
 pub use lease::{Leadership, Term};
 pub use ready::{Readiness, ReadyHandle};
 pub use supervise::{BoxError, Supervisor};

@@ -46,10 +46,8 @@ pub enum TelemetryError {
 /// Sets up logging for the process, from its environment. Logs go to standard error.
 pub fn init() -> Result<(), TelemetryError> {
     let filter = filter(|name| std::env::var(name).ok())?;
-    let format = format(
-        std::env::var(FORMAT_VARIABLE).ok(),
-        std::io::stderr().is_terminal(),
-    )?;
+    let asked = std::env::var(FORMAT_VARIABLE).ok();
+    let format = format(asked.as_deref(), std::io::stderr().is_terminal())?;
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Json => builder.json().flatten_event(true).finish_and_set(),
@@ -57,7 +55,7 @@ pub fn init() -> Result<(), TelemetryError> {
             .with_ansi(std::io::stderr().is_terminal())
             .finish_and_set(),
     };
-    installed.map_err(|_| TelemetryError::Twice)
+    installed.map_err(|()| TelemetryError::Twice)
 }
 
 trait FinishAndSet {
@@ -87,8 +85,8 @@ fn filter(read: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, TelemetryE
     })
 }
 
-fn format(asked: Option<String>, terminal: bool) -> Result<LogFormat, TelemetryError> {
-    match asked.as_deref() {
+fn format(asked: Option<&str>, terminal: bool) -> Result<LogFormat, TelemetryError> {
+    match asked {
         None if terminal => Ok(LogFormat::Text),
         None | Some("json") => Ok(LogFormat::Json),
         Some("text") => Ok(LogFormat::Text),
@@ -104,8 +102,8 @@ mod tests {
     fn json_unless_a_person_looks() {
         assert_eq!(format(None, true).unwrap(), LogFormat::Text);
         assert_eq!(format(None, false).unwrap(), LogFormat::Json);
-        assert_eq!(format(Some("text".into()), false).unwrap(), LogFormat::Text);
-        assert!(format(Some("xml".into()), false).is_err());
+        assert_eq!(format(Some("text"), false).unwrap(), LogFormat::Text);
+        assert!(format(Some("xml"), false).is_err());
     }
 
     #[test]
