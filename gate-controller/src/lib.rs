@@ -1,1 +1,26 @@
-//! (stub)
+//! The gate controller: binds pods to the CLB, watches the CLB's health checks, flips the gates, drains
+//! pods before they go, and keeps the webhook's registration and certificates whole.
+//!
+//! The pure parts decide: [`desired`] what the CLB should hold, [`plan`] what to do about the
+//! difference, [`judge`] what the gates should say. The rest gathers facts for them and performs what
+//! they return. Only the leader writes.
+
+pub mod cloud;
+pub mod cluster;
+pub mod desired;
+pub mod director;
+pub mod engine;
+pub mod fresh;
+pub mod gates;
+pub mod heal;
+pub mod health;
+pub mod judge;
+pub mod ledger;
+pub mod metrics;
+pub mod plan;
+pub mod pod;
+mod start;
+pub mod status;
+pub mod view;
+
+pub use start::{Config, StartError, run};

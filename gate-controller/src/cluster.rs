@@ -1,0 +1,171 @@
+//! What the watches have told: Services, pods and settings, pruned. Everything else asks here.
+
+use std::collections::{BTreeSet, HashMap};
+
+use direct_access::{ServiceFacts, Settings};
+use parking_lot::Mutex;
+use runtime::{Change, Key};
+use tokio::sync::watch;
+
+use crate::desired::{PodsByNamespace, Wanted, by_namespace, wanted};
+use crate::pod::PodRecord;
+
+/// The cache. Locks are held for the length of a computation, never across an await.
+#[derive(Debug)]
+pub struct Cluster {
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    services: HashMap<Key, ServiceFacts>,
+    pods: HashMap<Key, PodRecord>,
+    settings: Settings,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: watch::channel(0).0,
+        }
+    }
+}
+
+impl Cluster {
+    /// Tells of every change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Takes in what the Service watch told.
+    pub fn on_service(&self, change: Change<ServiceFacts>) {
+        let mut state = self.state.lock();
+        match change {
+            Change::Applied(key, service) => _ = state.services.insert(key, service),
+            Change::Deleted(key) => _ = state.services.remove(&key),
+            Change::Restarted(all) => state.services = all.into_iter().collect(),
+        }
+        drop(state);
+        self.tell();
+    }
+
+    /// Takes in what the pod watch told.
+    pub fn on_pod(&self, change: Change<PodRecord>) {
+        let mut state = self.state.lock();
+        match change {
+            Change::Applied(key, pod) => state.apply(key, pod),
+            Change::Deleted(key) => _ = state.pods.remove(&key),
+            Change::Restarted(all) => state.pods = all.into_iter().collect(),
+        }
+        drop(state);
+        self.tell();
+    }
+
+    /// Takes in the answer of our own write, which the watch may bring later.
+    pub fn on_written(&self, pod: PodRecord) {
+        let mut state = self.state.lock();
+        let key = Key::new(pod.namespace.clone(), pod.name.clone());
+        // A pod that the watch has removed meanwhile stays removed.
+        if state.pods.contains_key(&key) {
+            state.apply(key, pod);
+        }
+    }
+
+    /// Takes in the settings.
+    pub fn on_settings(&self, settings: Settings) {
+        self.state.lock().settings = settings;
+        self.tell();
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> Settings {
+        self.state.lock().settings.clone()
+    }
+
+    /// What every load balancer should hold, by what the watches have told.
+    pub fn wanted(&self, ledger: &BTreeSet<String>) -> Wanted {
+        let state = self.state.lock();
+        let pods = by_namespace(state.pods.values());
+        wanted(state.services.values(), &pods, &state.settings, ledger)
+    }
+
+    /// Looks at all pods, by namespace.
+    pub fn with_pods<T>(&self, look: impl FnOnce(&PodsByNamespace<'_>) -> T) -> T {
+        let state = self.state.lock();
+        look(&by_namespace(state.pods.values()))
+    }
+
+    /// The UIDs of all Services, for Events.
+    pub fn service_uid(&self, namespace: &str, name: &str) -> Option<String> {
+        let state = self.state.lock();
+        state
+            .services
+            .get(&Key::new(namespace, name))
+            .map(|service| service.uid.clone())
+    }
+
+    fn tell(&self) {
+        self.changed
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+impl State {
+    /// What is older than what is known is not news: a write's answer may overtake the watch.
+    fn apply(&mut self, key: Key, pod: PodRecord) {
+        let known = self.pods.get(&key);
+        if known.is_none_or(|known| known.uid != pod.uid || known.version <= pod.version) {
+            self.pods.insert(key, pod);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::tests::pod;
+
+    fn key(pod: &PodRecord) -> Key {
+        Key::new(pod.namespace.clone(), pod.name.clone())
+    }
+
+    #[test]
+    fn an_older_version_is_no_news() {
+        let cluster = Cluster::default();
+        let new = PodRecord {
+            version: 5,
+            weight: 5,
+            ..pod("a", 1)
+        };
+        cluster.on_pod(Change::Applied(key(&new), new.clone()));
+        cluster.on_pod(Change::Applied(
+            key(&new),
+            PodRecord {
+                version: 4,
+                weight: 4,
+                ..new.clone()
+            },
+        ));
+        let weights = |cluster: &Cluster| {
+            cluster.with_pods(|pods| pods["shop"].iter().map(|p| p.weight).collect::<Vec<_>>())
+        };
+        assert_eq!(weights(&cluster), [5]);
+        let successor = PodRecord {
+            uid: "other".to_owned(),
+            version: 3,
+            weight: 3,
+            ..new
+        };
+        cluster.on_pod(Change::Applied(key(&successor), successor));
+        assert_eq!(weights(&cluster), [3]);
+    }
+
+    #[test]
+    fn a_write_does_not_bring_a_deleted_pod_back() {
+        let cluster = Cluster::default();
+        cluster.on_written(pod("a", 1));
+        assert!(cluster.with_pods(PodsByNamespace::is_empty));
+    }
+}

@@ -1,0 +1,443 @@
+//! The one writer of a load balancer: read, plan, act, read back, until nothing is left to do.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use clb::{Client, Kind, LoadBalancerId};
+use direct_access::ownership::Tag;
+use direct_access::service::ObjectRef;
+use k8s_openapi::api::core::v1::ObjectReference;
+use runtime::{Leadership, News};
+use tokio::time::Instant;
+
+use super::act::{ActError, Actor};
+use super::{Inbox, REREAD, Shared, observe};
+use crate::cloud::{CALL_TIMEOUT, chain};
+use crate::desired::Desired;
+use crate::plan::{Facts, Held, ObservedListener, Operation, Place, Plan, plan};
+use crate::view::View;
+
+/// Rounds of plan and action before the writer takes a breath: a healthy API needs three.
+const ROUNDS: usize = 8;
+/// The first pause after a failure; it doubles up to [`REREAD`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The pause after a failure that a person must mend: a mended annotation or Secret is news anyway.
+const SLOW_PAUSE: Duration = Duration::from_secs(10);
+/// How often and at what distance to look for a renewed lease before giving up: one renewal's time.
+const LEASE_LOOKS: u32 = 16;
+const LEASE_LOOK: Duration = Duration::from_millis(250);
+
+pub(super) struct Writer {
+    id: LoadBalancerId,
+    inbox: Inbox,
+    shared: Shared,
+    memory: Memory,
+}
+
+/// What is known of the load balancer; gone with the term.
+#[derive(Default)]
+struct Memory {
+    term: Option<(u64, Instant)>,
+    observed: Option<(Vec<ObservedListener>, Instant)>,
+    registered: HashMap<Place, (String, Instant)>,
+    drained: HashMap<Place, Instant>,
+    held: BTreeMap<u16, Held>,
+    stale: bool,
+    failures: u32,
+}
+
+/// Why a round ended early.
+struct Trouble {
+    problem: String,
+    pause: Duration,
+}
+
+impl Writer {
+    pub(super) fn new(id: String, inbox: Inbox, shared: Shared) -> Self {
+        Self {
+            id: LoadBalancerId::new(id),
+            inbox,
+            shared,
+            memory: Memory::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut leadership = self.shared.leadership.clone();
+        loop {
+            let term = leadership.gained().await;
+            if self
+                .memory
+                .term
+                .is_none_or(|(number, _)| number != term.number)
+            {
+                self.memory = Memory {
+                    term: Some((term.number, Instant::now())),
+                    ..Memory::default()
+                };
+            }
+            let pause = self.turn().await;
+            tokio::select! {
+                () = self.inbox.news.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// One turn; says when to take the next one if there is no news.
+    async fn turn(&mut self) -> Duration {
+        match self.settle().await {
+            Ok(pause) => {
+                self.memory.failures = 0;
+                self.publish(None);
+                pause
+            }
+            Err(trouble) => {
+                self.memory.failures = self.memory.failures.saturating_add(1);
+                tracing::warn!(load_balancer = %self.id, problem = trouble.problem, "not settled");
+                self.publish(Some(trouble.problem));
+                // What was done is not known: read anew next time.
+                self.memory.stale = true;
+                trouble.pause.max(backoff(self.memory.failures)).min(REREAD)
+            }
+        }
+    }
+
+    async fn settle(&mut self) -> Result<Duration, Trouble> {
+        let client = self.shared.cloud.client().map_err(|problem| Trouble {
+            problem,
+            pause: FIRST_PAUSE,
+        })?;
+        self.read(&client).await?;
+        for _ in 0..ROUNDS {
+            let desired = self.inbox.desired.load_full();
+            let plan = self.plan(&desired);
+            self.memory.held.clone_from(&plan.held);
+            if plan.operations.is_empty() {
+                self.shared
+                    .ledger
+                    .settled(
+                        self.id.as_str(),
+                        desired.listeners.is_empty() && plan.ours == 0,
+                    )
+                    .await;
+                return Ok(plan.again.unwrap_or(REREAD).min(REREAD));
+            }
+            if let Some(rest) = self.must_wait(&plan) {
+                return Ok(rest);
+            }
+            self.publish(None);
+            let plan = self.confirmed(plan).await?;
+            self.act(&client, &plan).await?;
+        }
+        tracing::warn!(load_balancer = %self.id, rounds = ROUNDS, "still not as it should be");
+        Err(Trouble {
+            problem: format!(
+                "the CLB {} accepted changes that do not show when it is read back",
+                self.id
+            ),
+            pause: FIRST_PAUSE,
+        })
+    }
+
+    /// Reads everything, unless it was read a moment ago.
+    async fn read(&mut self, client: &Client) -> Result<(), Trouble> {
+        let recent = self
+            .memory
+            .observed
+            .as_ref()
+            .is_some_and(|(_, at)| at.elapsed() < REREAD);
+        if recent && !self.memory.stale {
+            return Ok(());
+        }
+        let known = client
+            .describe_load_balancers(std::slice::from_ref(&self.id))
+            .await;
+        if known.map_err(|error| Trouble::of(&error))?.is_empty() {
+            return Err(self.unknown());
+        }
+        let at = Instant::now();
+        let observed = observe::listeners(client, &self.id).await;
+        self.remember(observed.map_err(|error| Trouble::of(&error))?, at);
+        Ok(())
+    }
+
+    fn unknown(&self) -> Trouble {
+        let problem = format!(
+            "metadata.annotations[{}] is {:?}; no such CLB in this region and account; accepted is the id of a CLB \
+             that exists in the cluster's region and VPC",
+            direct_access::names::EXISTING_LOAD_BALANCER,
+            self.id.as_str()
+        );
+        Trouble {
+            problem,
+            pause: SLOW_PAUSE,
+        }
+    }
+
+    fn plan(&self, desired: &Desired) -> Plan {
+        let none = Vec::new();
+        let observed = self
+            .memory
+            .observed
+            .as_ref()
+            .map_or(&none, |(listeners, _)| listeners);
+        let now = Instant::now();
+        let drained = self
+            .memory
+            .drained
+            .iter()
+            .map(|(place, since)| (place.clone(), now - *since));
+        plan(&Facts {
+            cluster: &self.shared.cluster_id,
+            manage: self.shared.cluster.settings().manage,
+            desired,
+            observed,
+            drained: &drained.collect(),
+        })
+    }
+
+    /// A new leader waits for the longest call of the old one before it takes anything away.
+    fn must_wait(&self, plan: &Plan) -> Option<Duration> {
+        let removes = plan.operations.iter().any(Operation::removes);
+        let (_, since) = self.memory.term.filter(|_| removes)?;
+        CALL_TIMEOUT
+            .checked_sub(since.elapsed())
+            .filter(|rest| !rest.is_zero())
+    }
+
+    /// The safety brake: what takes away more than was seen going is planned again from a fresh read.
+    async fn confirmed(&self, plan: Plan) -> Result<Plan, Trouble> {
+        if !plan.shrinks_suspiciously() {
+            return Ok(plan);
+        }
+        self.shared.metrics.brake();
+        let desired = self.shared.fresh.desired(self.id.as_str()).await;
+        let desired = desired.map_err(|error| Trouble {
+            problem: format!("nothing is removed before the cluster was read again: {error}"),
+            pause: FIRST_PAUSE,
+        })?;
+        let again = self.plan(&desired);
+        let (before, after) = (
+            plan.live_removals + plan.gone,
+            again.live_removals + again.gone,
+        );
+        tracing::info!(load_balancer = %self.id, before, after, "looked twice before removing targets");
+        Ok(again)
+    }
+
+    async fn act(&mut self, client: &Client, plan: &Plan) -> Result<(), Trouble> {
+        self.shared
+            .ledger
+            .ensure(self.id.as_str())
+            .await
+            .map_err(|error| Trouble {
+                problem: format!("nothing is written before it is on record: {error}"),
+                pause: FIRST_PAUSE,
+            })?;
+        let mut outcome = Ok(());
+        for operation in &plan.operations {
+            lease_left(&self.shared.leadership).await?;
+            let actor = Actor {
+                client,
+                load_balancer: &self.id,
+                cluster: &self.shared.cluster_id,
+                draining: plan.operations.iter().any(Operation::removes),
+            };
+            tracing::info!(load_balancer = %self.id, operation = operation.label(), count = operation.count(), "writing");
+            if let Err(error) = actor.perform(operation).await {
+                outcome = Err(Trouble::of_act(&error));
+                break;
+            }
+        }
+        let listeners_changed = plan.operations.iter().any(Operation::changes_listeners);
+        self.read_back(client, listeners_changed || outcome.is_err())
+            .await?;
+        outcome
+    }
+
+    /// A write's answer is never trusted: what is there is read.
+    async fn read_back(&mut self, client: &Client, listeners: bool) -> Result<(), Trouble> {
+        let at = Instant::now();
+        let read = match self.memory.observed.clone() {
+            Some((mut known, _)) if !listeners => observe::targets(client, &self.id, &mut known)
+                .await
+                .map(|()| known),
+            _ => observe::listeners(client, &self.id).await,
+        };
+        self.remember(read.map_err(|error| Trouble::of(&error))?, at);
+        Ok(())
+    }
+
+    fn remember(&mut self, observed: Vec<ObservedListener>, at: Instant) {
+        let first = self.memory.observed.is_none() && self.memory.registered.is_empty();
+        let mine = |tag: &Option<Tag>| {
+            tag.as_ref()
+                .filter(|tag| tag.cluster == self.shared.cluster_id)
+                .map(|tag| tag.pod_uid.clone())
+        };
+        let mut registered = HashMap::new();
+        let mut drained = HashMap::new();
+        let now = Instant::now();
+        for listener in &observed {
+            for target in &listener.targets {
+                let Some(uid) = mine(&target.tag) else {
+                    continue;
+                };
+                let place = Place {
+                    listener: listener.id.clone(),
+                    address: target.address,
+                };
+                if target.weight == 0 {
+                    let since = self.memory.drained.get(&place).copied().unwrap_or(now);
+                    drained.insert(place.clone(), since);
+                }
+                let known = self
+                    .memory
+                    .registered
+                    .get(&place)
+                    .filter(|(known, _)| *known == uid);
+                let since = known.map_or(now, |(_, since)| *since);
+                registered.insert(place, (uid, since));
+            }
+        }
+        let before = std::mem::replace(&mut self.memory.registered, registered);
+        self.memory.drained = drained;
+        self.memory.observed = Some((observed, at));
+        self.memory.stale = false;
+        if !first {
+            self.tell_bound(&before);
+        }
+        self.shared
+            .views
+            .forget(self.id.as_str(), &self.memory.registered);
+    }
+
+    /// An Event on each pod that was bound just now.
+    fn tell_bound(&self, before: &HashMap<Place, (String, Instant)>) {
+        let desired = self.inbox.desired.load_full();
+        let new: HashSet<&str> = self
+            .memory
+            .registered
+            .iter()
+            .filter(|(place, (uid, _))| before.get(*place).is_none_or(|(known, _)| known != uid))
+            .map(|(_, (uid, _))| uid.as_str())
+            .collect();
+        for (port, listener) in &desired.listeners {
+            for target in listener
+                .targets
+                .iter()
+                .filter(|t| new.contains(t.pod_uid.as_str()))
+            {
+                let (ip, own) = target.address;
+                let note = format!("Bound {ip}:{own} to CLB {} TCP:{port}", self.id);
+                let pod = reference("Pod", &target.pod, &target.pod_uid);
+                self.shared
+                    .recorder
+                    .publish(pod, News::normal("Bound", "Bind", note));
+            }
+        }
+    }
+
+    fn publish(&self, problem: Option<String>) {
+        let desired = self.inbox.desired.load_full();
+        let view = View {
+            listeners: self
+                .memory
+                .observed
+                .as_ref()
+                .map(|(all, _)| all.clone())
+                .unwrap_or_default(),
+            registered: self.memory.registered.clone(),
+            owners: desired
+                .listeners
+                .iter()
+                .map(|(port, l)| (*port, l.service.clone()))
+                .collect(),
+            held: self.memory.held.clone(),
+            problem,
+        };
+        self.shared
+            .metrics
+            .bindings(self.id.as_str(), view.registered.len());
+        self.shared.views.publish(self.id.as_str(), view);
+        self.shared.seen.notify_one();
+    }
+}
+
+impl Trouble {
+    fn of(error: &clb::Error) -> Self {
+        let pause = match error.kind() {
+            Kind::Conflict
+            | Kind::Throttled
+            | Kind::Transient
+            | Kind::UnknownOutcome
+            | Kind::Gone => FIRST_PAUSE,
+            Kind::Denied | Kind::Invalid | Kind::Quota => SLOW_PAUSE,
+        };
+        Self {
+            problem: chain(error),
+            pause,
+        }
+    }
+
+    fn of_act(error: &ActError) -> Self {
+        match error {
+            ActError::Call(error) => Self::of(error),
+            ActError::Partial { .. } => Self {
+                problem: error.to_string(),
+                pause: FIRST_PAUSE,
+            },
+        }
+    }
+}
+
+/// No call may outlive the right to make it.
+async fn lease_left(leadership: &Leadership) -> Result<(), Trouble> {
+    for _ in 0..LEASE_LOOKS {
+        if leadership.remaining() >= CALL_TIMEOUT {
+            return Ok(());
+        }
+        tokio::time::sleep(LEASE_LOOK).await;
+    }
+    Err(Trouble {
+        problem: "the leader's lease is not renewed in time".to_owned(),
+        pause: FIRST_PAUSE,
+    })
+}
+
+fn backoff(failures: u32) -> Duration {
+    FIRST_PAUSE
+        .saturating_mul(1 << failures.saturating_sub(1).min(6))
+        .min(REREAD)
+}
+
+/// What an Event is about.
+pub(crate) fn reference(kind: &str, object: &ObjectRef, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some(kind.to_owned()),
+        namespace: Some(object.namespace.clone()),
+        name: Some(object.name.clone()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_reread() {
+        assert_eq!(backoff(1), FIRST_PAUSE);
+        assert_eq!(backoff(2), FIRST_PAUSE * 2);
+        assert_eq!(backoff(100), REREAD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_lease_nothing_is_called() {
+        assert!(lease_left(&Leadership::undisputed()).await.is_ok());
+        assert!(lease_left(&Leadership::never()).await.is_err());
+    }
+}

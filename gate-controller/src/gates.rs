@@ -1,0 +1,249 @@
+//! Writes the gates: looks at all pods whenever something changed, and performs what [`judge`] says.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use direct_access::Exposure;
+use direct_access::condition::{Condition, Status};
+use direct_access::gate::ORPHAN_AFTER;
+use runtime::{CallError, News};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Shared, reference};
+use crate::health::Waiting;
+use crate::judge::{Unselected, Verdict, judge};
+use crate::pod::PodRecord;
+use crate::status;
+
+/// Status patches in flight: enough for 100 a second at 150 ms each.
+const IN_FLIGHT: usize = 16;
+/// Changes that come this close together are looked at once.
+const GATHER: Duration = Duration::from_millis(20);
+/// Looked at anyway this often: time itself ripens some decisions.
+const TICK: Duration = Duration::from_secs(2);
+/// A pod that has waited this long is told of, once: longer than the CLB's default health check takes
+/// (15 s) twice over.
+const HELD_LONG: Duration = Duration::from_secs(45);
+
+/// What the gates' task works with.
+pub struct Gates {
+    /// What all tasks share.
+    pub shared: Shared,
+    /// What is exposed, from the director.
+    pub exposures: watch::Receiver<Arc<Vec<Exposure>>>,
+    /// Whose health is awaited, for the poller.
+    pub waiting: watch::Sender<Waiting>,
+    /// Told when a view or the health has changed.
+    pub seen: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct Memory {
+    term: Option<u64>,
+    unselected: Unselected,
+    waiting_since: HashMap<String, Instant>,
+    told: HashSet<String>,
+    busy: HashSet<String>,
+    writes: JoinSet<(PodRecord, Condition, Result<PodRecord, CallError>)>,
+}
+
+impl Gates {
+    /// Works for as long as we lead and until `draining`.
+    pub async fn run(mut self, draining: CancellationToken) {
+        let mut memory = Memory::default();
+        let mut changes = self.shared.cluster.changes();
+        let mut leadership = self.shared.leadership.clone();
+        let work = async {
+            loop {
+                let term = leadership.gained().await;
+                if memory.term != Some(term.number) {
+                    memory = Memory {
+                        term: Some(term.number),
+                        ..Memory::default()
+                    };
+                }
+                self.look(&mut memory).await;
+                tokio::select! {
+                    _ = changes.changed() => tokio::time::sleep(GATHER).await,
+                    _ = self.exposures.changed() => {}
+                    () = self.seen.notified() => {}
+                    Some(done) = memory.writes.join_next() => self.written(&mut memory, done.ok()),
+                    () = tokio::time::sleep(TICK) => {}
+                }
+            }
+        };
+        draining.run_until_cancelled(work).await;
+    }
+
+    async fn look(&mut self, memory: &mut Memory) {
+        let now = Instant::now();
+        let exposures = Arc::clone(&self.exposures.borrow_and_update());
+        let durations = memory.unselected.durations(now);
+        let mut verdict = self
+            .shared
+            .cluster
+            .with_pods(|pods| judge(&exposures, pods, &self.shared.views, &durations));
+        memory.unselected.update(&verdict.unselected, now);
+        if memory.unselected.ripe(ORPHAN_AFTER, now) && !self.orphans_confirmed(&verdict).await {
+            memory.unselected.restart();
+            verdict
+                .writes
+                .retain(|(pod, _)| !verdict.unselected.contains(&pod.uid));
+        }
+        self.tell(memory, &verdict, now);
+        self.shared
+            .metrics
+            .pods(verdict.waiting_pods, verdict.ungated.len());
+        let waiting = std::mem::take(&mut verdict.waiting);
+        self.waiting.send_if_modified(|known| {
+            let other = *known != waiting;
+            *known = waiting;
+            other
+        });
+        self.write(memory, verdict.writes);
+    }
+
+    /// An orphan's gate opens only after a fresh read agrees that nothing selects it.
+    async fn orphans_confirmed(&self, verdict: &Verdict) -> bool {
+        let orphans = verdict
+            .writes
+            .iter()
+            .filter(|(pod, _)| verdict.unselected.contains(&pod.uid));
+        for (pod, _) in orphans {
+            match self.shared.fresh.selects(pod).await {
+                Ok(false) => {}
+                Ok(true) => return false,
+                Err(error) => {
+                    tracing::warn!(%error, "no orphan is released before the cluster was read again");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn write(&self, memory: &mut Memory, writes: Vec<(PodRecord, Condition)>) {
+        for (pod, condition) in writes {
+            if memory.writes.len() >= IN_FLIGHT || !memory.busy.insert(pod.uid.clone()) {
+                continue;
+            }
+            let client = self.shared.kube.clone();
+            memory.writes.spawn(async move {
+                let result = status::write(&client, &pod, &condition, runtime::clock::now()).await;
+                (pod, condition, result)
+            });
+        }
+    }
+
+    fn written(
+        &self,
+        memory: &mut Memory,
+        done: Option<(PodRecord, Condition, Result<PodRecord, CallError>)>,
+    ) {
+        let Some((pod, condition, result)) = done else {
+            return;
+        };
+        memory.busy.remove(&pod.uid);
+        match result {
+            Ok(now) => {
+                tracing::info!(pod = %pod.object(), status = %condition.status, reason = condition.reason.as_str(), "gate");
+                self.shared.metrics.patched("ok");
+                if condition.status == Status::True {
+                    self.ready(&pod, &condition);
+                }
+                self.shared.cluster.on_written(now);
+            }
+            // The pod changed or went meanwhile; the watch brings what it is now.
+            Err(error) if error.is_conflict() || error.is_not_found() => {
+                self.shared.metrics.patched(error.kind());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "gate not written");
+                self.shared.metrics.patched(error.kind());
+            }
+        }
+    }
+
+    fn ready(&self, pod: &PodRecord, condition: &Condition) {
+        let waited = pod
+            .containers_ready_since
+            .map(|since| runtime::clock::now().duration_since(since));
+        if let Some(waited) = waited {
+            self.shared.metrics.gate_wait(waited.as_secs_f64());
+        }
+        self.event(
+            pod,
+            News::normal("LoadBalancerReady", "Gate", condition.message.clone()),
+        );
+    }
+
+    /// What people who look at a pod should find, once a pod.
+    fn tell(&self, memory: &mut Memory, verdict: &Verdict, now: Instant) {
+        let waiting: HashSet<_> = verdict
+            .writes
+            .iter()
+            .map(|(pod, _)| pod.uid.clone())
+            .collect();
+        for uid in &waiting {
+            memory.waiting_since.entry(uid.clone()).or_insert(now);
+        }
+        self.tell_held(memory, now);
+        for pod in &verdict.ungated {
+            if memory.told.insert(format!("ungated {}", pod.uid)) {
+                let note = "This pod is behind a direct-access Service but has no readiness gate: it was created before the \
+                            Service, or while no webhook answered. It is bound to the CLB all the same; a rollout restart \
+                            of its workload gives its successors the gate";
+                self.event(pod, News::warning("Ungated", "Gate", note));
+            }
+        }
+        for pod in &verdict.host_network {
+            if memory.told.insert(format!("host network {}", pod.uid)) {
+                let note = "spec.hostNetwork is true: the pod has no address of its own, so it is not bound to the CLB of \
+                            its direct-access Service";
+                self.event(pod, News::warning("HostNetwork", "Gate", note));
+            }
+        }
+    }
+
+    fn tell_held(&self, memory: &mut Memory, now: Instant) {
+        let Memory {
+            waiting_since,
+            told,
+            ..
+        } = memory;
+        self.shared.cluster.with_pods(|pods| {
+            let live: HashMap<_, _> = pods
+                .values()
+                .flatten()
+                .map(|pod| (pod.uid.as_str(), *pod))
+                .collect();
+            waiting_since.retain(|uid, since| {
+                let Some(pod) = live.get(uid.as_str()) else {
+                    return false;
+                };
+                let Some(condition) = pod.condition.as_ref().filter(|c| !c.is_true()) else {
+                    return pod.condition.is_none();
+                };
+                if now - *since >= HELD_LONG && told.insert(format!("held {uid}")) {
+                    let note = format!(
+                        "Not ready for {} s: {}",
+                        HELD_LONG.as_secs(),
+                        condition.message
+                    );
+                    self.event(pod, News::warning("GateHeld", "Gate", note));
+                }
+                true
+            });
+        });
+    }
+
+    fn event(&self, pod: &PodRecord, news: News) {
+        self.shared
+            .recorder
+            .publish(reference("Pod", &pod.object(), &pod.uid), news);
+    }
+}

@@ -1,0 +1,99 @@
+//! What one look at the cluster calls for. Pure: [`decide`] sees what exists and says what to write.
+
+use certs::{
+    Bundle, ServiceNames,
+    plan::{Observed, Step, plan},
+};
+use direct_access::settings::FailurePolicy;
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    admissionregistration::v1::MutatingWebhookConfiguration,
+    core::v1::{Namespace, Secret},
+};
+
+use super::{
+    registration::{Heal, Hold, Inputs, bundle_of, desired, judge},
+    secrets::{ca_material, leaf_material},
+};
+
+/// Everything read in one look.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Our namespace.
+    pub namespace: Namespace,
+    /// The registration, if there is one.
+    pub registration: Option<MutatingWebhookConfiguration>,
+    /// The CA Secret, if there is one.
+    pub ca: Option<Secret>,
+    /// The leaf Secret, if there is one.
+    pub leaf: Option<Secret>,
+}
+
+/// What is configured.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Our namespace's name.
+    pub namespace: String,
+    /// The webhook's Service.
+    pub service_name: String,
+    /// For the registration.
+    pub failure_policy: FailurePolicy,
+}
+
+/// What to do, in this order: trust is repaired before certificates change.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// About the registration.
+    pub registration: Heal,
+    /// About the certificates; [`Step::PublishBundle`] is done by `registration`. `None` while nothing
+    /// may be written.
+    pub certificates: Option<Step>,
+}
+
+/// Decides.
+pub fn decide(seen: &Seen, wanted: &Wanted, now: Timestamp) -> Decision {
+    if terminating(&seen.namespace) {
+        return Decision {
+            registration: Heal::Hold(Hold::NamespaceTerminating),
+            certificates: None,
+        };
+    }
+    let observed = Observed {
+        ca: seen.ca.as_ref().map(ca_material),
+        leaf: seen.leaf.as_ref().map(leaf_material),
+        published: seen.registration.as_ref().map(bundle_of),
+    };
+    let names = ServiceNames::new(&wanted.service_name, &wanted.namespace);
+    let step = plan(&observed, &names, now);
+    Decision {
+        registration: registration(seen, wanted, &step),
+        certificates: Some(step),
+    }
+}
+
+/// The registration is repaired whatever the certificates need, but made only when they say so, and
+/// never published with a bundle that trusts nobody.
+fn registration(seen: &Seen, wanted: &Wanted, step: &Step) -> Heal {
+    let (bundle, may_create): (&Bundle, bool) = match step {
+        Step::CreateCa { keep: bundle, .. }
+        | Step::IssueLeaf { bundle, .. }
+        | Step::RefreshLeafBundle { bundle } => (bundle, false),
+        Step::PublishBundle { bundle } | Step::Keep { bundle, .. } => (bundle, true),
+    };
+    if bundle.is_empty() || (seen.registration.is_none() && !may_create) {
+        return Heal::Keep;
+    }
+    let inputs = Inputs {
+        namespace: &wanted.namespace,
+        namespace_uid: seen.namespace.metadata.uid.as_deref().unwrap_or_default(),
+        service_name: &wanted.service_name,
+        bundle_pem: bundle.to_pem(),
+        failure_policy: wanted.failure_policy,
+    };
+    judge(seen.registration.as_ref(), desired(&inputs))
+}
+
+fn terminating(namespace: &Namespace) -> bool {
+    let phase = namespace.status.as_ref().and_then(|s| s.phase.as_deref());
+    namespace.metadata.deletion_timestamp.is_some() || phase == Some("Terminating")
+}

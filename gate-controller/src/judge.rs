@@ -1,0 +1,295 @@
+//! From exposures, pods and views to what the gates should say and whose health to ask for. Pure, but
+//! for the views it reads.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use direct_access::condition::Condition;
+use direct_access::gate::{Binding, BindingState};
+use direct_access::names;
+use direct_access::{Exposure, GateFacts, GateValue, gate};
+use tokio::time::Instant;
+
+use crate::desired::PodsByNamespace;
+use crate::pod::{Fate, PodRecord};
+use crate::view::{Sought, Views};
+
+/// What one look at all pods found.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// Conditions to write.
+    pub writes: Vec<(PodRecord, Condition)>,
+    /// Listeners whose health is awaited, by load balancer.
+    pub waiting: BTreeMap<String, BTreeSet<String>>,
+    /// How many gated pods wait.
+    pub waiting_pods: usize,
+    /// Exposed pods without the gate: created before their Service, or while no webhook answered.
+    pub ungated: Vec<PodRecord>,
+    /// Exposed pods on the host's network.
+    pub host_network: Vec<PodRecord>,
+    /// UIDs of live, gated, unlatched pods that nothing selects.
+    pub unselected: BTreeSet<String>,
+}
+
+/// Judges every live pod.
+pub fn judge(
+    exposures: &[Exposure],
+    pods: &PodsByNamespace<'_>,
+    views: &Views,
+    unselected: &HashMap<String, Duration>,
+) -> Verdict {
+    let mut by_namespace: HashMap<&str, Vec<&Exposure>> = HashMap::new();
+    for exposure in exposures {
+        by_namespace
+            .entry(exposure.service.namespace.as_str())
+            .or_default()
+            .push(exposure);
+    }
+    let mut verdict = Verdict::default();
+    for (namespace, pods) in pods {
+        let exposures = by_namespace.get(namespace).map_or(&[][..], |all| &all[..]);
+        for pod in pods.iter().filter(|pod| pod.fate == Fate::Live) {
+            verdict.look(pod, exposures, views, unselected.get(&pod.uid).copied());
+        }
+    }
+    verdict
+}
+
+impl Verdict {
+    fn look(
+        &mut self,
+        pod: &PodRecord,
+        exposures: &[&Exposure],
+        views: &Views,
+        unselected_for: Option<Duration>,
+    ) {
+        let mine: Vec<_> = exposures
+            .iter()
+            .filter(|exposure| pod.selected_by(&exposure.selector))
+            .collect();
+        if !pod.gated {
+            if !mine.is_empty() {
+                self.without_gate(pod);
+            }
+            return;
+        }
+        let mut waiting = Vec::new();
+        let bindings: Vec<_> = mine
+            .iter()
+            .filter_map(|exposure| binding(pod, exposure, views, &mut waiting))
+            .collect();
+        let ip = pod.ip.map(|ip| ip.to_string());
+        let facts = GateFacts {
+            gated: pod.gated,
+            going: false,
+            containers_ready: pod.containers_ready,
+            condition: pod.condition.as_ref(),
+            latched_ip: pod.latched_ip.as_deref(),
+            ip: ip.as_deref(),
+            unselected_for,
+        };
+        self.conclude(pod, gate(&facts, &bindings), waiting, mine.is_empty());
+    }
+
+    fn without_gate(&mut self, pod: &PodRecord) {
+        if pod.host_network {
+            self.host_network.push(pod.clone());
+        } else if pod.labels.get(names::INJECT_LABEL).map(String::as_str) != Some("false") {
+            self.ungated.push(pod.clone());
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        pod: &PodRecord,
+        value: GateValue,
+        waiting: Vec<(String, String)>,
+        unselected: bool,
+    ) {
+        use direct_access::gate::Leave;
+        match value {
+            GateValue::Leave(Leave::Latched | Leave::Going | Leave::NoGate) => return,
+            GateValue::Leave(Leave::NotStarted | Leave::Unselected | Leave::Unchanged) => {}
+            GateValue::Set(condition) => self.writes.push((pod.clone(), condition)),
+        }
+        self.waiting_pods += 1;
+        if unselected {
+            self.unselected.insert(pod.uid.clone());
+        }
+        for (load_balancer, listener) in waiting {
+            self.waiting
+                .entry(load_balancer)
+                .or_default()
+                .insert(listener);
+        }
+    }
+}
+
+/// `None`: the pod has no address yet, so there is nothing to bind.
+fn binding(
+    pod: &PodRecord,
+    exposure: &Exposure,
+    views: &Views,
+    waiting: &mut Vec<(String, String)>,
+) -> Option<Binding> {
+    let load_balancer = &exposure.load_balancer;
+    let listener = format!("{load_balancer} TCP:{}", exposure.port);
+    let Some(port) = pod.port(&exposure.target) else {
+        let why = format!(
+            "Service {} has the target port {}, and no container port of the pod has that name",
+            exposure.service, exposure.target
+        );
+        return Some(Binding {
+            place: listener,
+            state: BindingState::Held(why),
+        });
+    };
+    let ip = pod.ip?;
+    let sought = Sought {
+        load_balancer,
+        port: exposure.port,
+        service: &exposure.service,
+        address: (ip, port),
+        pod_uid: &pod.uid,
+    };
+    let (state, poll) = views.state(&sought);
+    if let Some(id) = poll {
+        waiting.push((load_balancer.clone(), id));
+    }
+    Some(Binding {
+        place: format!("{listener} -> {ip}:{port}"),
+        state,
+    })
+}
+
+/// Keeps since when pods have been unselected.
+#[derive(Debug, Default)]
+pub struct Unselected(HashMap<String, Instant>);
+
+impl Unselected {
+    /// Takes in who is unselected now.
+    pub fn update(&mut self, now_unselected: &BTreeSet<String>, now: Instant) {
+        self.0.retain(|uid, _| now_unselected.contains(uid));
+        for uid in now_unselected {
+            self.0.entry(uid.clone()).or_insert(now);
+        }
+    }
+
+    /// Starts the count of everybody anew: a fresh read did not agree.
+    pub fn restart(&mut self) {
+        self.0.clear();
+    }
+
+    /// How long each has been unselected.
+    pub fn durations(&self, now: Instant) -> HashMap<String, Duration> {
+        self.0
+            .iter()
+            .map(|(uid, since)| (uid.clone(), now - *since))
+            .collect()
+    }
+
+    /// Whether somebody has been unselected for that long.
+    pub fn ripe(&self, after: Duration, now: Instant) -> bool {
+        self.0.values().any(|since| now - *since >= after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use direct_access::condition::Status;
+
+    use super::*;
+    use crate::desired::by_namespace;
+    use crate::desired::tests::{compute, service};
+    use crate::pod::tests::pod;
+
+    fn judged(
+        pods: &[PodRecord],
+        unselected: &HashMap<String, Duration>,
+        exposed: bool,
+    ) -> Verdict {
+        let services = if exposed {
+            vec![service("web")]
+        } else {
+            vec![]
+        };
+        let wanted = compute(&services, pods);
+        judge(
+            &wanted.exposures,
+            &by_namespace(pods),
+            &Views::default(),
+            unselected,
+        )
+    }
+
+    #[test]
+    fn pods_without_the_gate_are_told_apart() {
+        let opted_out = {
+            let mut pod = PodRecord {
+                gated: false,
+                ..pod("c", 3)
+            };
+            pod.labels
+                .insert(names::INJECT_LABEL.to_owned(), "false".to_owned());
+            pod
+        };
+        let pods = [
+            PodRecord {
+                gated: false,
+                ..pod("a", 1)
+            },
+            PodRecord {
+                gated: false,
+                host_network: true,
+                ..pod("b", 2)
+            },
+            opted_out,
+        ];
+        let verdict = judged(&pods, &HashMap::new(), true);
+        assert_eq!(
+            verdict.ungated.iter().map(|p| &p.name).collect::<Vec<_>>(),
+            ["a"]
+        );
+        assert_eq!(
+            verdict
+                .host_network
+                .iter()
+                .map(|p| &p.name)
+                .collect::<Vec<_>>(),
+            ["b"]
+        );
+        assert!(verdict.writes.is_empty());
+    }
+
+    #[test]
+    fn an_unbound_pod_waits() {
+        let verdict = judged(&[pod("a", 1)], &HashMap::new(), true);
+        let (_, condition) = &verdict.writes[0];
+        assert_eq!(condition.status, Status::False);
+        assert_eq!(verdict.waiting_pods, 1);
+    }
+
+    #[test]
+    fn a_missing_named_port_is_said() {
+        let portless = PodRecord {
+            ports: vec![],
+            ..pod("a", 1)
+        };
+        let verdict = judged(&[portless], &HashMap::new(), true);
+        assert!(verdict.writes[0].1.message.contains("no container port"));
+    }
+
+    #[test]
+    fn an_orphan_ripens() {
+        let pods = [pod("a", 1)];
+        let young = judged(&pods, &HashMap::new(), false);
+        assert!(young.writes.is_empty() && young.unselected.contains("uid-a"));
+        let mut memory = Unselected::default();
+        let now = Instant::now();
+        memory.update(&young.unselected, now);
+        let later = now + direct_access::gate::ORPHAN_AFTER;
+        assert!(memory.ripe(direct_access::gate::ORPHAN_AFTER, later));
+        let old = judged(&pods, &memory.durations(later), false);
+        assert_eq!(old.writes[0].1.status, Status::True);
+    }
+}

@@ -1,0 +1,219 @@
+//! A pod pruned to what the controller uses: the form in which it is cached.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use direct_access::condition::Observed;
+use direct_access::names;
+use direct_access::service::{ObjectRef, TargetPort};
+use k8s_openapi::api::core::v1::{Container, Pod, PodCondition, PodSpec, PodStatus};
+
+/// Weight of a target where nothing else is said: the CLB API's own default.
+pub const DEFAULT_WEIGHT: u8 = 10;
+
+/// How far a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Running, or on its way there.
+    Live,
+    /// It has a deletion timestamp.
+    Going,
+    /// Its phase is Succeeded or Failed: its containers are dead.
+    Ended,
+}
+
+/// A pod pruned to what the controller uses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodRecord {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// UID.
+    pub uid: String,
+    /// Resource version, as a number: the API server's own are, and compare as such.
+    pub version: u64,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Where it is in its life.
+    pub fate: Fate,
+    /// Address.
+    pub ip: Option<IpAddr>,
+    /// On the host's network: has no address of its own.
+    pub host_network: bool,
+    /// Has the gate in `spec.readinessGates`.
+    pub gated: bool,
+    /// Condition `ContainersReady`.
+    pub containers_ready: bool,
+    /// When `ContainersReady` last turned.
+    pub containers_ready_since: Option<jiff::Timestamp>,
+    /// The gate's condition.
+    pub condition: Option<Observed>,
+    /// The address for which the gate was latched.
+    pub latched_ip: Option<String>,
+    /// Named container ports.
+    pub ports: Vec<(String, u16)>,
+    /// Weight of its targets, 0 to 100.
+    pub weight: u8,
+}
+
+impl PodRecord {
+    /// Prunes a pod as the API server gave it.
+    pub fn prune(pod: Pod) -> Self {
+        let meta = pod.metadata;
+        let spec = pod.spec.unwrap_or_default();
+        let status = pod.status.unwrap_or_default();
+        let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
+        let containers_ready = condition(&status, "ContainersReady");
+        Self {
+            version: meta
+                .resource_version
+                .as_deref()
+                .and_then(|v| v.parse().ok())
+                .unwrap_or_default(),
+            fate: fate(meta.deletion_timestamp.is_some(), status.phase.as_deref()),
+            ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
+            host_network: spec.host_network.unwrap_or_default(),
+            gated: gated(&spec),
+            containers_ready: containers_ready.is_some_and(|c| c.status == "True"),
+            containers_ready_since: containers_ready
+                .and_then(|c| c.last_transition_time.as_ref())
+                .map(|time| time.0),
+            condition: condition(&status, names::GATE).map(observed),
+            latched_ip: annotation(names::LATCHED_IP).cloned(),
+            ports: spec.containers.iter().flat_map(named_ports).collect(),
+            weight: annotation(names::CUSTOM_WEIGHT)
+                .and_then(|text| text.parse().ok())
+                .filter(|weight| *weight <= 100)
+                .unwrap_or(DEFAULT_WEIGHT),
+            namespace: meta.namespace.unwrap_or_default(),
+            name: meta.name.unwrap_or_default(),
+            uid: meta.uid.unwrap_or_default(),
+            labels: meta.labels.unwrap_or_default(),
+        }
+    }
+
+    /// Whether a Service's selector selects it. An empty one selects nothing.
+    pub fn selected_by(&self, selector: &BTreeMap<String, String>) -> bool {
+        !selector.is_empty() && selector.iter().all(|(k, v)| self.labels.get(k) == Some(v))
+    }
+
+    /// The number of the port a Service leads to; `None` where the pod has no port of that name.
+    pub fn port(&self, target: &TargetPort) -> Option<u16> {
+        match target {
+            TargetPort::Number(number) => Some(*number),
+            TargetPort::Name(name) => self
+                .ports
+                .iter()
+                .find(|(own, _)| own == name)
+                .map(|(_, number)| *number),
+        }
+    }
+
+    /// Its namespace and name.
+    pub fn object(&self) -> ObjectRef {
+        ObjectRef {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// The kubelet's own endings (eviction, node shutdown) set only the phase.
+fn fate(deleted: bool, phase: Option<&str>) -> Fate {
+    match phase {
+        Some("Succeeded" | "Failed") => Fate::Ended,
+        _ if deleted => Fate::Going,
+        _ => Fate::Live,
+    }
+}
+
+fn gated(spec: &PodSpec) -> bool {
+    let gates = spec.readiness_gates.as_deref().unwrap_or_default();
+    gates.iter().any(|gate| gate.condition_type == names::GATE)
+}
+
+fn condition<'a>(status: &'a PodStatus, kind: &str) -> Option<&'a PodCondition> {
+    status
+        .conditions
+        .as_deref()?
+        .iter()
+        .find(|condition| condition.type_ == kind)
+}
+
+fn observed(condition: &PodCondition) -> Observed {
+    Observed {
+        status: condition.status.clone(),
+        reason: condition.reason.clone().unwrap_or_default(),
+        message: condition.message.clone().unwrap_or_default(),
+        last_transition: condition.last_transition_time.as_ref().map(|time| time.0),
+    }
+}
+
+fn named_ports(container: &Container) -> impl Iterator<Item = (String, u16)> + '_ {
+    let ports = container.ports.as_deref().unwrap_or_default();
+    ports
+        .iter()
+        .filter_map(|port| Some((port.name.clone()?, u16::try_from(port.container_port).ok()?)))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// A live, ready, gated pod `shop/NAME` with label `app=web` and the address 198.18.1.NUMBER.
+    pub(crate) fn pod(name: &str, number: u8) -> PodRecord {
+        PodRecord {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+            uid: format!("uid-{name}"),
+            version: 1,
+            labels: [("app".to_owned(), "web".to_owned())].into(),
+            fate: Fate::Live,
+            ip: Some([198, 18, 1, number].into()),
+            host_network: false,
+            gated: true,
+            containers_ready: true,
+            containers_ready_since: None,
+            condition: None,
+            latched_ip: None,
+            ports: vec![("http".to_owned(), 8080)],
+            weight: DEFAULT_WEIGHT,
+        }
+    }
+
+    #[test]
+    fn pruning_reads_what_is_used() {
+        let whole: Pod = serde_json::from_value(serde_json::json!({
+            "metadata": {"namespace": "shop", "name": "a", "uid": "uid-a", "resourceVersion": "1",
+                "labels": {"app": "web"}, "annotations": {(names::CUSTOM_WEIGHT): "30"}},
+            "spec": {"readinessGates": [{"conditionType": names::GATE}],
+                "containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 8080}, {"containerPort": 1}]}]},
+            "status": {"phase": "Running", "podIP": "198.18.1.5",
+                "conditions": [{"type": "ContainersReady", "status": "True"}]}
+        }))
+        .unwrap();
+        assert_eq!(
+            PodRecord::prune(whole),
+            PodRecord {
+                weight: 30,
+                ..pod("a", 5)
+            }
+        );
+    }
+
+    #[rstest]
+    #[case(false, Some("Running"), Fate::Live)]
+    #[case(true, Some("Running"), Fate::Going)]
+    #[case(false, Some("Failed"), Fate::Ended)]
+    #[case(true, Some("Succeeded"), Fate::Ended)]
+    fn only_the_phase_may_tell_of_the_end(
+        #[case] deleted: bool,
+        #[case] phase: Option<&str>,
+        #[case] expected: Fate,
+    ) {
+        assert_eq!(fate(deleted, phase), expected);
+    }
+}

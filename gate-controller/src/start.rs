@@ -1,0 +1,263 @@
+//! Puts the controller together: caches first, then the election, then what only the leader does.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use direct_access::ownership::ClusterId;
+use direct_access::settings::FailurePolicy;
+use direct_access::{ServiceFacts, Settings, names};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use kube::{Api, Client, Resource};
+use prometheus_client::registry::Registry;
+use runtime::admin::{self, Admin};
+use runtime::events::Reporter;
+use runtime::lease::{self, LeaseConfig};
+use runtime::version::supported;
+use runtime::{CallError, Change, Readiness, Recorder, Supervisor, Watch, watch};
+use tokio::sync::{Notify, watch as channel};
+
+use crate::cloud::{Cloud, Sources, tke_region};
+use crate::cluster::Cluster;
+use crate::director::Director;
+use crate::engine::Shared;
+use crate::fresh::Fresh;
+use crate::gates::Gates;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::pod::PodRecord;
+use crate::view::Views;
+use crate::{heal, health};
+
+/// What a controller process is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The namespace clb-gate is installed in.
+    pub namespace: String,
+    /// Who we are in the election and in Events: unique to the process.
+    pub identity: String,
+    /// Where probes and metrics are served.
+    pub admin: SocketAddr,
+    /// Where credentials and the like come from.
+    pub sources: Sources,
+}
+
+/// How long tasks may take to end what they do: one CLB call and its read-back.
+const DRAIN_GRACE: Duration = Duration::from_secs(20);
+
+/// Why the controller did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A call to the API server failed.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The API server is too old.
+    #[error("{0}")]
+    Version(String),
+    /// The admin port.
+    #[error(transparent)]
+    Admin(#[from] admin::AdminError),
+    /// Signals cannot be received.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
+    /// kube-system has no UID.
+    #[error("Namespace kube-system has no metadata.uid, which is the cluster's identity")]
+    NoClusterId,
+    /// A task of the process ended when it should not.
+    #[error(transparent)]
+    Failure(#[from] runtime::supervise::Failure),
+}
+
+/// Runs the controller until it is told to stop.
+pub async fn run(client: Client, config: Config) -> Result<(), StartError> {
+    let version = supported(&runtime::client::server_version(&client).await?);
+    if version.refuses() {
+        return Err(StartError::Version(version.to_string()));
+    }
+    tracing::info!(%version, "controller starts");
+    let supervisor = Supervisor::new();
+    supervisor
+        .listen_for_signals()
+        .map_err(StartError::Signals)?;
+    let mut registry = Registry::default();
+    let readiness = Readiness::new();
+    let metrics = Metrics::register(&mut registry);
+    let heal_metrics = heal::HealMetrics::register(&mut registry);
+    let recorder = recorder(&supervisor, &client, &config, &mut registry);
+    let cluster = Arc::new(Cluster::default());
+    let cloud = Cloud::new(config.sources.clone(), metrics.observer());
+    let cluster_id = cluster_id(&client).await?;
+    let failure_policy = caches(
+        &supervisor,
+        &client,
+        &config.namespace,
+        (&cluster, &cloud, &readiness),
+    )
+    .await;
+    let metrics_port = Arc::new(registry);
+    let admin = Admin {
+        listen: config.admin,
+        readiness: readiness.clone(),
+        metrics: metrics_port,
+        extra: axum::Router::new(),
+    };
+    admin::spawn(&supervisor, admin).await?;
+    let elect = LeaseConfig::new(&config.namespace, names::LEASE, &config.identity);
+    synced(&readiness).await;
+    let leadership = lease::spawn(&supervisor, client.clone(), elect);
+    let shared = Shared {
+        fresh: Fresh::new(client.clone(), Arc::clone(&cluster)),
+        ledger: Ledger::new(client.clone(), &config.namespace),
+        kube: client.clone(),
+        cluster_id,
+        cluster,
+        cloud,
+        views: Views::default(),
+        seen: Arc::new(Notify::new()),
+        recorder: recorder.clone(),
+        metrics,
+        leadership: leadership.clone(),
+    };
+    leader_tasks(&supervisor, shared);
+    let heal = heal::HealContext {
+        client,
+        namespace: config.namespace,
+        service_name: names::WEBHOOK_SERVICE.to_owned(),
+        failure_policy,
+        recorder,
+        metrics: heal_metrics,
+    };
+    let stopping = supervisor.draining();
+    supervisor.spawn("self-heal", heal::run(heal, leadership, stopping));
+    Ok(supervisor.run(DRAIN_GRACE).await?)
+}
+
+fn recorder(
+    supervisor: &Supervisor,
+    client: &Client,
+    config: &Config,
+    registry: &mut Registry,
+) -> Recorder {
+    let reporter = Reporter {
+        controller: names::FIELD_MANAGER,
+        instance: config.identity.clone(),
+    };
+    Recorder::spawn(supervisor, client.clone(), reporter, registry)
+}
+
+async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let attempt = "get Namespace kube-system";
+    let found = runtime::call(
+        runtime::client::CALL_DEADLINE,
+        attempt,
+        api.get("kube-system"),
+    )
+    .await?;
+    found
+        .meta()
+        .uid
+        .clone()
+        .map(ClusterId::new)
+        .ok_or(StartError::NoClusterId)
+}
+
+/// Nobody acts on an unsynced cache: the election begins when all have been filled once.
+async fn synced(readiness: &Readiness) {
+    while !readiness.is_ready() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn caches(
+    supervisor: &Supervisor,
+    client: &Client,
+    namespace: &str,
+    (cluster, cloud, readiness): (&Arc<Cluster>, &Cloud, &Readiness),
+) -> channel::Receiver<FailurePolicy> {
+    let (policy_in, policy) = channel::channel(FailurePolicy::default());
+    let services = Arc::clone(cluster);
+    watch::spawn(
+        supervisor,
+        Watch::<Service>::all("services", client.clone()),
+        ServiceFacts::prune,
+        move |change| services.on_service(change),
+        readiness.handle("services"),
+    );
+    let pods = Arc::clone(cluster);
+    watch::spawn(
+        supervisor,
+        Watch::<Pod>::all("pods", client.clone()),
+        PodRecord::prune,
+        move |change| pods.on_pod(change),
+        readiness.handle("pods"),
+    );
+    let region = tke_region(client).await;
+    let (cluster, cloud) = (Arc::clone(cluster), cloud.clone());
+    watch::spawn(
+        supervisor,
+        Watch::<ConfigMap>::namespaced("settings", client.clone(), namespace)
+            .named(names::SETTINGS),
+        |map| map.data.unwrap_or_default(),
+        move |change| {
+            let settings = take_in(change, &cluster, &cloud, region.as_deref());
+            policy_in.send_if_modified(|known| {
+                std::mem::replace(known, settings.failure_policy) != settings.failure_policy
+            });
+        },
+        readiness.handle("settings"),
+    );
+    policy
+}
+
+fn take_in(
+    change: Change<BTreeMap<String, String>>,
+    cluster: &Cluster,
+    cloud: &Cloud,
+    tke_region: Option<&str>,
+) -> Settings {
+    let data = match change {
+        Change::Applied(_, data) => data,
+        Change::Deleted(_) => BTreeMap::new(),
+        Change::Restarted(all) => all
+            .into_iter()
+            .next()
+            .map(|(_, data)| data)
+            .unwrap_or_default(),
+    };
+    let (settings, problems): (Settings, _) = Settings::parse(&data);
+    for problem in problems {
+        tracing::warn!(%problem, "a setting keeps its default");
+    }
+    cloud.rebuild(&settings, tke_region);
+    cluster.on_settings(settings.clone());
+    settings
+}
+
+fn leader_tasks(supervisor: &Supervisor, shared: Shared) {
+    let (exposures_in, exposures) = channel::channel(Arc::new(Vec::new()));
+    let (waiting_in, waiting) = channel::channel(health::Waiting::new());
+    let draining = supervisor.draining();
+    let director = Director {
+        shared: shared.clone(),
+        exposures: exposures_in,
+    };
+    supervisor.spawn("director", director.run(draining.clone()));
+    let gates = Gates {
+        seen: Arc::clone(&shared.seen),
+        shared: shared.clone(),
+        exposures,
+        waiting: waiting_in,
+    };
+    let (gates_draining, health_draining) = (draining.clone(), draining);
+    supervisor.spawn("gates", async move {
+        gates.run(gates_draining).await;
+        Ok(())
+    });
+    supervisor.spawn("health", async move {
+        health::run(shared, waiting, health_draining).await;
+        Ok(())
+    });
+}

@@ -1,0 +1,303 @@
+//! What was last seen of the load balancers, as the gates read it: one [`View`] a load balancer from
+//! its writer, and the health the poller saw.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use clb::HealthState;
+use direct_access::gate::BindingState;
+use direct_access::service::ObjectRef;
+use parking_lot::RwLock;
+use tokio::time::Instant;
+
+use crate::plan::{Held, ObservedListener, Place};
+
+/// What a writer last saw of its load balancer.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Listeners and their targets, as read back.
+    pub listeners: Vec<ObservedListener>,
+    /// Since when each of our targets has been seen registered for its pod.
+    pub registered: HashMap<Place, (String, Instant)>,
+    /// Which Service has which port.
+    pub owners: BTreeMap<u16, ObjectRef>,
+    /// By port: what waits for a person.
+    pub held: BTreeMap<u16, Held>,
+    /// What keeps the whole load balancer from being read or written.
+    pub problem: Option<String>,
+}
+
+/// What the poller last saw of a target.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Its health.
+    pub state: HealthState,
+    /// When the poll was sent.
+    pub polled: Instant,
+}
+
+/// All views. Cheap to clone; every clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Views {
+    views: Arc<RwLock<HashMap<String, Arc<View>>>>,
+    health: Arc<RwLock<HashMap<String, HashMap<Place, Seen>>>>,
+}
+
+/// A binding that should be: which pod, where.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// Load balancer id.
+    pub load_balancer: &'a str,
+    /// Listener port.
+    pub port: u16,
+    /// The Service that asks for it.
+    pub service: &'a ObjectRef,
+    /// The pod's address and port.
+    pub address: (IpAddr, u16),
+    /// The pod.
+    pub pod_uid: &'a str,
+}
+
+impl Views {
+    /// Replaces a load balancer's view.
+    pub fn publish(&self, load_balancer: &str, view: View) {
+        self.views
+            .write()
+            .insert(load_balancer.to_owned(), Arc::new(view));
+    }
+
+    /// A load balancer's view.
+    pub fn get(&self, load_balancer: &str) -> Option<Arc<View>> {
+        self.views.read().get(load_balancer).cloned()
+    }
+
+    /// Forgets everything: a new term begins by reading anew.
+    pub fn clear(&self) {
+        self.views.write().clear();
+        self.health.write().clear();
+    }
+
+    /// Takes in the health of a load balancer's targets; targets that were not asked for keep theirs.
+    pub fn saw(&self, load_balancer: &str, seen: impl IntoIterator<Item = (Place, Seen)>) {
+        self.health
+            .write()
+            .entry(load_balancer.to_owned())
+            .or_default()
+            .extend(seen);
+    }
+
+    /// Drops the health of targets that are not registered any more.
+    pub fn forget(&self, load_balancer: &str, keep: &HashMap<Place, (String, Instant)>) {
+        if let Some(health) = self.health.write().get_mut(load_balancer) {
+            health.retain(|place, _| keep.contains_key(place));
+        }
+    }
+
+    /// How a binding stands, and the listener to poll where its health is awaited.
+    pub fn state(&self, sought: &Sought<'_>) -> (BindingState, Option<String>) {
+        let Some(view) = self.get(sought.load_balancer) else {
+            return (BindingState::Missing, None);
+        };
+        let Some((listener, since)) = view.registration(sought) else {
+            return (view.unregistered(sought), None);
+        };
+        if listener.health.off {
+            return (BindingState::Unchecked, None);
+        }
+        let place = Place {
+            listener: listener.id.clone(),
+            address: sought.address,
+        };
+        let health = self.health.read();
+        let seen = health
+            .get(sought.load_balancer)
+            .and_then(|all| all.get(&place));
+        let state = judge(seen, since, since + listener.health.earliest);
+        let poll = (state != BindingState::Healthy).then(|| listener.id.clone());
+        (state, poll)
+    }
+}
+
+/// An Alive counts only from a poll sent after the registration was read back, and late enough that
+/// this pod, not one that had the address before, passed the checks.
+fn judge(seen: Option<&Seen>, registered: Instant, earliest: Instant) -> BindingState {
+    let Some(seen) = seen.filter(|seen| seen.polled >= registered) else {
+        return BindingState::Registered("nothing yet");
+    };
+    match seen.state {
+        HealthState::Alive if seen.polled >= earliest => BindingState::Healthy,
+        HealthState::Alive => BindingState::Registered("Alive, too early to be this pod's own"),
+        HealthState::Dead => BindingState::Registered("Dead"),
+        HealthState::Unknown => BindingState::Registered("Unknown"),
+        HealthState::Close => BindingState::Registered("Close (listener stopped)"),
+    }
+}
+
+impl View {
+    fn registration(&self, sought: &Sought<'_>) -> Option<(&ObservedListener, Instant)> {
+        if self.owners.get(&sought.port) != Some(sought.service) {
+            return None;
+        }
+        let on_port = |l: &&ObservedListener| l.port == sought.port && l.protocol == "TCP";
+        let listener = self.listeners.iter().find(on_port)?;
+        let place = Place {
+            listener: listener.id.clone(),
+            address: sought.address,
+        };
+        let (uid, since) = self.registered.get(&place)?;
+        (uid == sought.pod_uid).then_some((listener, *since))
+    }
+
+    fn unregistered(&self, sought: &Sought<'_>) -> BindingState {
+        if let Some(owner) = self
+            .owners
+            .get(&sought.port)
+            .filter(|o| *o != sought.service)
+        {
+            return BindingState::Held(format!("the port belongs to the older Service {owner}"));
+        }
+        if let Some(problem) = &self.problem {
+            return BindingState::Held(problem.clone());
+        }
+        match self.held.get(&sought.port) {
+            Some(Held::Foreign(addresses)) if !addresses.contains(&sought.address) => {
+                BindingState::Missing
+            }
+            Some(held) => BindingState::Held(held.to_string()),
+            None => BindingState::Missing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rstest::rstest;
+
+    use super::*;
+    use crate::plan::HealthCheck;
+
+    const EARLIEST: Duration = Duration::from_secs(10);
+
+    fn service(name: &str) -> ObjectRef {
+        ObjectRef {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn place() -> Place {
+        Place {
+            listener: "lbl-1".to_owned(),
+            address: ([198, 18, 1, 1].into(), 8080),
+        }
+    }
+
+    fn view(now: Instant) -> View {
+        View {
+            listeners: vec![ObservedListener {
+                id: "lbl-1".to_owned(),
+                port: 80,
+                protocol: "TCP".to_owned(),
+                name: None,
+                health: HealthCheck {
+                    off: false,
+                    earliest: EARLIEST,
+                },
+                targets: vec![],
+            }],
+            registered: [(place(), ("uid-a".to_owned(), now))].into(),
+            owners: [(80, service("web"))].into(),
+            ..View::default()
+        }
+    }
+
+    fn state(view: View, seen: Option<Seen>, asker: &str, pod_uid: &str) -> BindingState {
+        let views = Views::default();
+        views.publish("lb-1", view);
+        views.saw("lb-1", seen.map(|seen| (place(), seen)));
+        let service = service(asker);
+        let address = place().address;
+        let sought = Sought {
+            load_balancer: "lb-1",
+            port: 80,
+            service: &service,
+            address,
+            pod_uid,
+        };
+        views.state(&sought).0
+    }
+
+    #[rstest]
+    #[case(HealthState::Alive, EARLIEST, BindingState::Healthy)]
+    #[case(HealthState::Dead, EARLIEST, BindingState::Registered("Dead"))]
+    #[case(HealthState::Unknown, EARLIEST, BindingState::Registered("Unknown"))]
+    #[case(
+        HealthState::Alive,
+        Duration::from_secs(9),
+        BindingState::Registered("Alive, too early to be this pod's own")
+    )]
+    fn health_counts_once_it_can_be_the_pods_own(
+        #[case] state_: HealthState,
+        #[case] after: Duration,
+        #[case] expected: BindingState,
+    ) {
+        let now = Instant::now();
+        let seen = Seen {
+            state: state_,
+            polled: now + after,
+        };
+        assert_eq!(state(view(now), Some(seen), "web", "uid-a"), expected);
+    }
+
+    #[test]
+    fn health_from_before_the_registration_is_somebody_elses() {
+        let now = Instant::now() + EARLIEST;
+        let seen = Seen {
+            state: HealthState::Alive,
+            polled: now.checked_sub(EARLIEST).unwrap(),
+        };
+        let early = View {
+            listeners: view(now).listeners,
+            ..view(now)
+        };
+        assert_eq!(
+            state(early, Some(seen), "web", "uid-a"),
+            BindingState::Registered("nothing yet")
+        );
+    }
+
+    #[test]
+    fn another_pods_registration_does_not_count() {
+        assert_eq!(
+            state(view(Instant::now()), None, "web", "uid-b"),
+            BindingState::Missing
+        );
+    }
+
+    #[test]
+    fn what_waits_for_a_person_says_so() {
+        let now = Instant::now();
+        let broken = View {
+            problem: Some("no such CLB".to_owned()),
+            ..view(now)
+        };
+        assert_eq!(
+            state(broken, None, "web", "uid-b"),
+            BindingState::Held("no such CLB".to_owned())
+        );
+        let BindingState::Held(why) = state(view(now), None, "other", "uid-b") else {
+            panic!()
+        };
+        assert!(why.contains("shop/web"));
+    }
+
+    #[test]
+    fn a_check_that_is_off_is_read_from_the_configuration() {
+        let mut off = view(Instant::now());
+        off.listeners[0].health.off = true;
+        assert_eq!(state(off, None, "web", "uid-a"), BindingState::Unchecked);
+    }
+}
