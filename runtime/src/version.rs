@@ -1,8 +1,11 @@
 //! Which Kubernetes versions clb-gate works with, checked once at start.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use k8s_openapi::apimachinery::pkg::version::Info;
+use kube::Client;
+
+use crate::{client::server_version, ready::ReadyHandle, supervise::Supervisor};
 
 /// The oldest supported minor: 1.30 has `matchConditions` as a stable feature and `preStop: sleep` on
 /// by default.
@@ -15,6 +18,9 @@ pub const NEWEST: Minor = Minor {
     major: 1,
     minor: 36,
 };
+
+/// Between attempts to ask an API server that does not answer.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// A Kubernetes minor version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,6 +94,34 @@ pub fn supported(info: &Info) -> Supported {
         Supported::NewerThanTested(version)
     } else {
         Supported::Yes(version)
+    }
+}
+
+/// Starts the check as a supporting task. It is patient with an API server that does not answer, says
+/// what it found, reports ready, and stops the process where the version is too old.
+pub fn spawn_check(supervisor: &Supervisor, client: Client, ready: ReadyHandle) {
+    supervisor.spawn_support("kubernetes-version", async move {
+        let found = ask(&client).await;
+        match &found {
+            Supported::Yes(_) => tracing::info!("{found}"),
+            Supported::NewerThanTested(_) | Supported::Unknown(_) => tracing::warn!("{found}"),
+            Supported::TooOld(_) => return Err(found.to_string().into()),
+        }
+        ready.ready();
+        std::future::pending().await
+    });
+}
+
+async fn ask(client: &Client) -> Supported {
+    let mut complained = false;
+    loop {
+        match server_version(client).await {
+            Ok(info) => return supported(&info),
+            Err(error) if !complained => tracing::warn!(%error, "retrying"),
+            Err(_) => {}
+        }
+        complained = true;
+        tokio::time::sleep(RETRY).await;
     }
 }
 

@@ -1,0 +1,195 @@
+//! Bytes of a review in, bytes of an answer out. Pure: no clock, no lock, no I/O.
+//!
+//! Whatever the bytes are, the outcome is a well-formed answer that allows the pod, or a refusal that
+//! becomes a 400. Nothing is ever denied: a pod without its gate is reported by the controller, a pod
+//! that cannot be created is an outage.
+
+use std::sync::LazyLock;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use direct_access::{ExposureIndex, Injection, SkipReason, inject, names};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::review::{Envelope, Pod, Request, Review};
+
+/// The only version there is to speak.
+const API_VERSION: &str = "admission.k8s.io/v1";
+/// The only kind that is sent.
+const KIND: &str = "AdmissionReview";
+/// The API server cuts a longer warning.
+const LONGEST_WARNING: usize = 256;
+
+/// What was done with a review; one label of the metrics each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The pod gets the gate.
+    Injected,
+    /// The pod stays as it is, for one of direct-access's reasons.
+    Skipped(&'static str),
+    /// The pod cannot be read; allowed as it is, with a warning.
+    Malformed,
+    /// The review cannot be answered: 400.
+    Refused,
+}
+
+impl Outcome {
+    /// The labels of the metrics.
+    pub fn labels(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Injected => ("injected", ""),
+            Self::Skipped(reason) => ("skipped", reason),
+            Self::Malformed => ("malformed", ""),
+            Self::Refused => ("refused", ""),
+        }
+    }
+}
+
+/// A well-formed answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The AdmissionReview to send back.
+    pub body: Vec<u8>,
+    /// What it says.
+    pub outcome: Outcome,
+}
+
+/// Why a review gets no answer. Each names the field, what was read and what is accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Not JSON, or not an object with a request in it.
+    #[error("the body is not an AdmissionReview: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    /// A field has another value than the only one accepted.
+    #[error("{field} is {read:?}; accepted is {accepted:?}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What was read, cut.
+        read: String,
+        /// What is accepted.
+        accepted: &'static str,
+    },
+    /// No request, or no uid to echo.
+    #[error("{0} is missing or empty")]
+    Missing(&'static str),
+}
+
+/// Answers a review.
+pub fn answer(body: &[u8], index: &ExposureIndex) -> Result<Answer, Refusal> {
+    match serde_json::from_slice::<Review<'_>>(body) {
+        Ok(review) => Ok(decide(checked(&review)?, index)),
+        Err(error) => allow_unread(body, error),
+    }
+}
+
+fn checked<'r, 'a>(review: &'r Review<'a>) -> Result<&'r Request<'a>, Refusal> {
+    expect("apiVersion", review.api_version.as_str(), API_VERSION)?;
+    expect("kind", review.kind.as_str(), KIND)?;
+    let request = review.request.as_ref().ok_or(Refusal::Missing("request"))?;
+    if request.uid.as_str().is_empty() {
+        return Err(Refusal::Missing("request.uid"));
+    }
+    Ok(request)
+}
+
+fn expect(field: &'static str, read: &str, accepted: &'static str) -> Result<(), Refusal> {
+    if read == accepted {
+        return Ok(());
+    }
+    Err(Refusal::Field { field, read: read.chars().take(64).collect(), accepted })
+}
+
+fn decide(request: &Request<'_>, index: &ExposureIndex) -> Answer {
+    let uid = request.uid.as_str();
+    // The registration asks for pod creations only; a gate added later would be refused anyway.
+    if request.operation.as_str() != "CREATE" || request.kind.kind.as_str() != "Pod" {
+        return plain(uid, Outcome::Skipped("not_a_pod_creation"), None);
+    }
+    let Some(pod) = request.object.as_ref().filter(|pod| pod.has_spec()) else {
+        let warning = "clb-gate: the pod has no spec, so it was let through as it is".into();
+        return plain(uid, Outcome::Malformed, Some(warning));
+    };
+    gated(uid, pod, request.namespace.as_str(), index)
+}
+
+fn gated(uid: &str, pod: &Pod<'_>, namespace: &str, index: &ExposureIndex) -> Answer {
+    match inject(pod, namespace, index) {
+        Injection::AddArray(_) => patched(uid, &ADD_ARRAY),
+        Injection::Append(_) => patched(uid, &APPEND),
+        Injection::Skip(reason) => skipped(uid, reason),
+    }
+}
+
+fn patched(uid: &str, patch: &'static str) -> Answer {
+    let patch_type = Some("JSONPatch");
+    let response = Response { uid, allowed: true, patch_type, patch: Some(patch), warnings: None };
+    Answer { body: encode(response), outcome: Outcome::Injected }
+}
+
+fn skipped(uid: &str, reason: SkipReason<'_>) -> Answer {
+    plain(uid, Outcome::Skipped(reason.label()), reason.warning())
+}
+
+fn plain(uid: &str, outcome: Outcome, warning: Option<String>) -> Answer {
+    let warnings = warning.map(|mut text| {
+        text.truncate(text.floor_char_boundary(LONGEST_WARNING));
+        [text]
+    });
+    let response = Response { uid, allowed: true, patch_type: None, patch: None, warnings };
+    Answer { body: encode(response), outcome }
+}
+
+/// The review is JSON but something in it has a shape no pod has. Its sender still gets an answer if
+/// there is a uid to echo.
+fn allow_unread(body: &[u8], error: serde_json::Error) -> Result<Answer, Refusal> {
+    let envelope = serde_json::from_slice::<Envelope<'_>>(body).ok();
+    let request = envelope.and_then(|envelope| envelope.request);
+    let Some(uid) = request.as_ref().map(|request| request.uid.as_str()).filter(|uid| !uid.is_empty())
+    else {
+        return Err(error.into());
+    };
+    let warning = format!("clb-gate: the review cannot be read, so the pod was let through: {error}");
+    Ok(plain(uid, Outcome::Malformed, Some(warning)))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerBody<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings: Option<[String; 1]>,
+}
+
+fn encode(response: Response<'_>) -> Vec<u8> {
+    let body = AnswerBody { api_version: API_VERSION, kind: KIND, response };
+    // Strings, booleans and options always serialise; an empty body would count as a failed call.
+    serde_json::to_vec(&body).unwrap_or_default()
+}
+
+static ADD_ARRAY: LazyLock<String> =
+    LazyLock::new(|| patch("/spec/readinessGates", &json!([{ "conditionType": names::GATE }])));
+static APPEND: LazyLock<String> =
+    LazyLock::new(|| patch("/spec/readinessGates/-", &json!({ "conditionType": names::GATE })));
+
+/// A JSON Patch of one addition, in base64 as the API wants it.
+fn patch(path: &str, value: &serde_json::Value) -> String {
+    STANDARD.encode(json!([{ "op": "add", "path": path, "value": value }]).to_string())
+}
+
+#[cfg(test)]
+mod tests;
