@@ -197,6 +197,7 @@ impl Unselected {
 #[cfg(test)]
 mod tests {
     use direct_access::condition::Status;
+    use direct_access::gate::ORPHAN_AFTER;
 
     use super::*;
     use crate::desired::by_namespace;
@@ -287,8 +288,8 @@ mod tests {
         let mut memory = Unselected::default();
         let now = Instant::now();
         memory.update(&young.unselected, now);
-        let later = now + direct_access::gate::ORPHAN_AFTER;
-        assert!(memory.ripe(direct_access::gate::ORPHAN_AFTER, later));
+        let later = now + ORPHAN_AFTER;
+        assert!(memory.ripe(ORPHAN_AFTER, later));
         let old = judged(&pods, &memory.durations(later), false);
         assert_eq!(old.writes[0].1.status, Status::True);
     }

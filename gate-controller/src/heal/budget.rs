@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 /// The time over which writes are counted.
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 /// Writes in a window that are nobody's fight: a rotation takes four, and a person or a test that
 /// breaks things as fast as they are healed stays below two a second.
 const USUAL: usize = 120;
@@ -14,13 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Recent writes.
 #[derive(Debug, Default)]
-pub struct Budget {
+pub(super) struct Budget {
     writes: VecDeque<Instant>,
 }
 
 /// Whether to write now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allowance {
+pub(super) enum Allowance {
     /// Write.
     Go,
     /// Somebody undoes our work: write no earlier than then.
@@ -32,7 +32,7 @@ pub enum Allowance {
 
 impl Budget {
     /// Whether a write may go out at `now`.
-    pub fn allowance(&mut self, now: Instant) -> Allowance {
+    pub(super) fn allowance(&mut self, now: Instant) -> Allowance {
         while self.writes.front().is_some_and(|at| *at + WINDOW <= now) {
             self.writes.pop_front();
         }
@@ -46,12 +46,12 @@ impl Budget {
     }
 
     /// Whether the last window was an ordinary one.
-    pub fn is_calm(&self) -> bool {
+    pub(super) fn is_calm(&self) -> bool {
         self.writes.len() < USUAL / 2
     }
 
     /// Notes a write.
-    pub fn spend(&mut self, now: Instant) {
+    pub(super) fn spend(&mut self, now: Instant) {
         self.writes.push_back(now);
         if self.writes.len() > USUAL {
             self.writes.pop_front();

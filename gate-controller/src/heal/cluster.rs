@@ -138,9 +138,8 @@ fn note(name: &str, failing: &mut bool, error: Option<&watcher::Error>) {
         Some(error) if !*failing => {
             tracing::warn!(object = name, %error, "watch is failing, retrying with back-off");
         }
-        Some(_) => {}
         None if *failing => tracing::info!(object = name, "watch works again"),
-        None => {}
+        _ => {}
     }
     *failing = error.is_some();
 }

@@ -259,15 +259,21 @@ fn entry_differences(observed: &[MutatingWebhook], desired: &[MutatingWebhook]) 
 /// (pkg/apis/admissionregistration/v1/defaults.go), so that "absent" and "default" compare equal.
 fn defaulted(entry: &MutatingWebhook) -> Value {
     let mut entry = entry.clone();
-    entry.failure_policy.get_or_insert("Fail".to_owned());
-    entry.match_policy.get_or_insert("Equivalent".to_owned());
+    entry
+        .failure_policy
+        .get_or_insert_with(|| "Fail".to_owned());
+    entry
+        .match_policy
+        .get_or_insert_with(|| "Equivalent".to_owned());
     entry.namespace_selector.get_or_insert_default();
     entry.object_selector.get_or_insert_default();
-    entry.reinvocation_policy.get_or_insert("Never".to_owned());
+    entry
+        .reinvocation_policy
+        .get_or_insert_with(|| "Never".to_owned());
     entry.timeout_seconds.get_or_insert(10);
     entry.match_conditions.get_or_insert_default();
     for rule in entry.rules.get_or_insert_default() {
-        rule.scope.get_or_insert("*".to_owned());
+        rule.scope.get_or_insert_with(|| "*".to_owned());
     }
     if let Some(service) = &mut entry.client_config.service {
         service.port.get_or_insert(PORT);
