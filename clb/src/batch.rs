@@ -31,7 +31,7 @@ pub fn weight_batches(changes: impl IntoIterator<Item = ModifyWeight>) -> Vec<Ve
     let mut batches = vec![];
     let mut batch: Vec<ModifyWeight> = vec![];
     let mut targets = 0;
-    for part in changes.into_iter().flat_map(cut) {
+    for part in changes.into_iter().flat_map(|change| cut(&change)) {
         if batch.len() == WEIGHT_ENTRIES || targets + part.targets.len() > BATCH_TARGETS {
             batches.push(std::mem::take(&mut batch));
             targets = 0;
@@ -45,7 +45,7 @@ pub fn weight_batches(changes: impl IntoIterator<Item = ModifyWeight>) -> Vec<Ve
     batches
 }
 
-fn cut(change: ModifyWeight) -> Vec<ModifyWeight> {
+fn cut(change: &ModifyWeight) -> Vec<ModifyWeight> {
     let part = |targets: &[Target]| ModifyWeight {
         targets: targets.to_vec(),
         ..change.clone()

@@ -178,9 +178,9 @@ impl Client {
                 let exchange = self.shared.transport.exchange(headers, body);
                 understand(site, bounded(deadline, exchange).await)
             }
-            Err(source) => Err(Error::Credentials {
+            Err(cause) => Err(Error::Credentials {
                 site: Box::new(site.clone()),
-                source,
+                cause,
             }),
         };
         (
@@ -271,16 +271,16 @@ fn understand<T: DeserializeOwned>(
     let site = || Box::new(site.clone());
     let Answer { status, body } = match answer {
         Ok(answer) => answer,
-        Err(Failure::Unsent(source)) => {
+        Err(Failure::Unsent(cause)) => {
             return Err(Error::Unsent {
                 site: site(),
-                source,
+                cause,
             });
         }
-        Err(Failure::Lost(source)) => {
+        Err(Failure::Lost(cause)) => {
             return Err(Error::Lost {
                 site: site(),
-                source,
+                cause,
             });
         }
         Err(Failure::Oversized(status)) => {
@@ -336,7 +336,7 @@ fn excerpt(body: &[u8]) -> String {
 fn unserializable(site: &Site, error: serde_json::Error) -> Error {
     Error::Unsent {
         site: Box::new(site.clone()),
-        source: error.into(),
+        cause: error.into(),
     }
 }
 

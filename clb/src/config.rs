@@ -102,15 +102,14 @@ pub enum BuildError {
     },
     /// TLS has nothing to trust.
     #[error(
-        "no CA certificates to check {endpoint} with: {source}; mount a bundle at \
+        "no CA certificates to check {endpoint} with: {cause}; mount a bundle at \
          /etc/ssl/certs/ca-certificates.crt, or name it in SSL_CERT_FILE, or give an extra CA"
     )]
     NoRoots {
         /// The endpoint.
         endpoint: Endpoint,
         /// Why not.
-        #[source]
-        source: rustls::Error,
+        cause: rustls::Error,
     },
     /// A value cannot be sent as an HTTP header.
     #[error("{0} cannot be sent as an HTTP header")]

@@ -63,13 +63,12 @@ pub enum CredentialsError {
         place: String,
     },
     /// A file of a mounted Secret cannot be read.
-    #[error("cannot read {}", path.display())]
+    #[error("cannot read {}: {cause}", .path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -129,8 +128,8 @@ fn current_version(directory: &Path) -> PathBuf {
 fn read_optional(path: PathBuf) -> Result<Option<String>, CredentialsError> {
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some(text)),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CredentialsError::Unreadable { path, source }),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(CredentialsError::Unreadable { path, cause }),
     }
 }
 

@@ -137,11 +137,12 @@ impl FromStr for Region {
                         .bytes()
                         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
             });
-        match well_formed {
-            true => Ok(Self(text.to_owned())),
-            false => Err(ParseRegionError {
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseRegionError {
                 value: text.to_owned(),
-            }),
+            })
         }
     }
 }

@@ -1,4 +1,7 @@
 //! What can go wrong with a call, and what that means for the caller ([`Kind`]).
+//!
+//! A message is complete by itself, causes included, because users see it in an Event. So the causes
+//! are fields but not `source()`s: a printer of the whole chain would say them twice.
 
 use std::fmt;
 
@@ -50,13 +53,12 @@ pub enum Error {
         request_id: String,
     },
     /// There are no credentials to sign with; nothing was sent.
-    #[error("{site}: no credentials: {source}")]
+    #[error("{site}: no credentials: {cause}")]
     Credentials {
         /// The call.
         site: Box<Site>,
         /// Why not.
-        #[source]
-        source: CredentialsError,
+        cause: CredentialsError,
     },
     /// The call's deadline would pass before it could be sent.
     #[error("{site}: not sent: its time is up while waiting for its turn")]
@@ -65,12 +67,12 @@ pub enum Error {
         site: Box<Site>,
     },
     /// The request was sent, and no whole answer came.
-    #[error("{site}: no answer from {}: {}", .site.endpoint, Chain(.source.as_ref()))]
+    #[error("{site}: no answer from {}: {}", .site.endpoint, Chain(.cause.as_ref()))]
     Lost {
         /// The call.
         site: Box<Site>,
         /// Why not.
-        source: Cause,
+        cause: Cause,
     },
     /// A slice is empty or longer than the API takes in one call; nothing was sent.
     #[error("{site}: {given} {what} given; accepted are 1 to {most} in one call")]
@@ -113,12 +115,12 @@ pub enum Error {
         problem: String,
     },
     /// No connection could be made; nothing was sent.
-    #[error("{site}: cannot reach {}: {}", .site.endpoint, Chain(.source.as_ref()))]
+    #[error("{site}: cannot reach {}: {}", .site.endpoint, Chain(.cause.as_ref()))]
     Unsent {
         /// The call.
         site: Box<Site>,
         /// Why not.
-        source: Cause,
+        cause: Cause,
     },
 }
 
@@ -238,6 +240,7 @@ fn in_doubt(access: Access) -> Kind {
 /// host's: 4xx refuses before anything is done, 5xx may come after it.
 fn status_kind(access: Access, status: u16) -> Kind {
     match status {
+        408 => in_doubt(access),
         429 => Kind::Throttled,
         300..=499 => Kind::Invalid,
         _ => in_doubt(access),
@@ -272,17 +275,25 @@ fn api_kind(access: Access, code: &str, message: &str) -> Kind {
         {
             Kind::Gone
         }
-        ("FailedOperation" | "ServiceUnavailable" | "ResourceUnavailable", _) => Kind::Transient,
         // The server broke while at it: a write may have been done.
         ("InternalError", _) => in_doubt(access),
         (
-            "InvalidParameter" | "InvalidParameterValue" | "MissingParameter" | "UnknownParameter",
+            "ActionOffline"
+            | "InvalidAction"
+            | "InvalidParameter"
+            | "InvalidParameterValue"
+            | "InvalidRequest"
+            | "MissingParameter"
+            | "NoSuchVersion"
+            | "RequestSizeLimitExceeded"
+            | "ResponseSizeLimitExceeded"
+            | "UnknownParameter"
+            | "UnsupportedOperation"
+            | "UnsupportedProtocol"
+            | "UnsupportedRegion",
             _,
-        )
-        | ("InvalidAction" | "InvalidRequest" | "NoSuchVersion" | "ActionOffline", _)
-        | ("UnsupportedOperation" | "UnsupportedProtocol" | "UnsupportedRegion", _)
-        | ("RequestSizeLimitExceeded" | "ResponseSizeLimitExceeded", _) => Kind::Invalid,
-        // A code of next year: wait and try, as with any failure nobody knows.
+        ) => Kind::Invalid,
+        // `FailedOperation`, `ServiceUnavailable`, and the codes of next year: wait and try.
         _ => Kind::Transient,
     }
 }

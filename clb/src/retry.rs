@@ -80,7 +80,7 @@ impl Backoff {
 /// Shortens a delay by up to half, so that callers who failed together do not come back together.
 pub(crate) fn jitter(delay: Duration, random: u64) -> Duration {
     let share = u32::try_from(random % 512).unwrap_or_default();
-    delay - delay * share / 1024
+    delay * (1024 - share) / 1024
 }
 
 /// A random number of the standard library's own making; good enough to spread retries.

@@ -55,10 +55,10 @@ fn sign(credentials: &Credentials, message: &Message<'_>, headers: &[(&str, &str
 
 /// Header names come sorted and in lower case; values are trimmed and lower-cased.
 fn canonical(body: &[u8], headers: &[(&str, &str)], signed: &str) -> String {
-    let lines: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}:{}\n", value.trim().to_lowercase()))
-        .collect();
+    let mut lines = String::new();
+    for (name, value) in headers {
+        lines.extend([name, ":", &value.trim().to_lowercase(), "\n"]);
+    }
     format!("POST\n/\n\n{lines}\n{signed}\n{}", sha256_hex(body))
 }
 

@@ -103,10 +103,7 @@ impl Transport {
         let (head, body) = response.map_err(sent_or_not)?.into_parts();
         let body = read(body)
             .await
-            .map_err(|cause| match cause.is::<LengthLimitError>() {
-                true => Failure::Oversized(head.status),
-                false => Failure::Lost(cause),
-            })?;
+            .map_err(|cause| oversized_or_lost(head.status, cause))?;
         Ok(Answer {
             status: head.status,
             body,
@@ -127,15 +124,24 @@ async fn read(body: Incoming) -> Result<Bytes, Cause> {
     Ok(Limited::new(body, ANSWER_BYTES).collect().await?.to_bytes())
 }
 
+fn oversized_or_lost(status: StatusCode, cause: Cause) -> Failure {
+    if cause.is::<LengthLimitError>() {
+        Failure::Oversized(status)
+    } else {
+        Failure::Lost(cause)
+    }
+}
+
 /// hyper reports `canceled` only for a request it still holds whole; everything else after the
 /// connection stood may have reached the server.
 fn sent_or_not(error: HttpError) -> Failure {
     let canceled = std::error::Error::source(&error)
         .and_then(|source| source.downcast_ref::<hyper::Error>())
         .is_some_and(hyper::Error::is_canceled);
-    match error.is_connect() || canceled {
-        true => Failure::Unsent(error.into()),
-        false => Failure::Lost(error.into()),
+    if error.is_connect() || canceled {
+        Failure::Unsent(error.into())
+    } else {
+        Failure::Lost(error.into())
     }
 }
 
@@ -147,23 +153,33 @@ fn tls_config(
         .ok_or(BuildError::CryptoProvider)?
         .clone();
     let extra = extra_ca_pem.map_or(Ok(vec![]), |pem| certificates(endpoint, pem))?;
-    // The certificates are added first, so only they can be at fault where there are some.
-    let given = !extra.is_empty();
+    // The extra certificates are added first, so where there are some, only they can be at fault.
+    let fault = if extra.is_empty() {
+        no_roots
+    } else {
+        bad_extra_ca
+    };
     let verifier =
-        Verifier::new_with_extra_roots(extra, provider).map_err(|source| match given {
-            true => BuildError::ExtraCa {
-                endpoint: endpoint.clone(),
-                problem: source.to_string(),
-            },
-            false => BuildError::NoRoots {
-                endpoint: endpoint.clone(),
-                source,
-            },
-        })?;
+        Verifier::new_with_extra_roots(extra, provider).map_err(|cause| fault(endpoint, cause))?;
     let builder = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     Ok(builder.with_no_client_auth())
+}
+
+fn no_roots(endpoint: &Endpoint, cause: rustls::Error) -> BuildError {
+    BuildError::NoRoots {
+        endpoint: endpoint.clone(),
+        cause,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the same shape as no_roots")]
+fn bad_extra_ca(endpoint: &Endpoint, cause: rustls::Error) -> BuildError {
+    BuildError::ExtraCa {
+        endpoint: endpoint.clone(),
+        problem: cause.to_string(),
+    }
 }
 
 fn certificates(
@@ -177,8 +193,8 @@ fn certificates(
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| refuse(error.to_string()))?;
-    match found.is_empty() {
-        true => Err(refuse("it has no certificate".to_owned())),
-        false => Ok(found),
+    if found.is_empty() {
+        return Err(refuse("it has no certificate".to_owned()));
     }
+    Ok(found)
 }

@@ -117,6 +117,15 @@ impl Target {
         }
     }
 
+    /// The same with this mark.
+    #[must_use]
+    pub fn tag(self, tag: impl Into<String>) -> Self {
+        Self {
+            tag: Some(tag.into()),
+            ..self
+        }
+    }
+
     /// The same with this weight.
     #[must_use]
     pub fn weight(self, weight: u8) -> Self {
@@ -139,6 +148,26 @@ pub struct BatchTarget {
     /// The target.
     #[serde(flatten)]
     pub target: Target,
+}
+
+impl BatchTarget {
+    /// A target of a layer-4 listener.
+    pub fn new(listener_id: ListenerId, target: Target) -> Self {
+        Self {
+            listener_id,
+            location_id: None,
+            target,
+        }
+    }
+
+    /// The same under a layer-7 rule.
+    #[must_use]
+    pub fn location(self, location_id: LocationId) -> Self {
+        Self {
+            location_id: Some(location_id),
+            ..self
+        }
+    }
 }
 
 /// New weights for targets of one listener or rule.
@@ -359,17 +388,15 @@ impl Client {
         load_balancer: Option<&LoadBalancerId>,
         (what, given, most): (&'static str, usize, usize),
     ) -> Result<(), Error> {
-        match (1..=most).contains(&given) {
-            true => Ok(()),
-            false => {
-                let site = Box::new(self.site(action, load_balancer));
-                Err(Error::Size {
-                    site,
-                    what,
-                    most,
-                    given,
-                })
-            }
+        if (1..=most).contains(&given) {
+            return Ok(());
         }
+        let site = Box::new(self.site(action, load_balancer));
+        Err(Error::Size {
+            site,
+            what,
+            most,
+            given,
+        })
     }
 }

@@ -132,11 +132,9 @@ impl Client {
 /// How the API says that it does not know a task is not documented; that it says so in one of the
 /// ways it has for other things is the least to assume.
 fn says_unknown(error: &Error) -> bool {
-    match error {
-        Error::Api { message, .. } => {
-            let text = message.to_lowercase();
-            error.kind() == Kind::Gone || text.contains("not exist") || text.contains("not found")
-        }
-        _ => false,
-    }
+    let Error::Api { message, .. } = error else {
+        return false;
+    };
+    let text = message.to_lowercase();
+    error.kind() == Kind::Gone || text.contains("not exist") || text.contains("not found")
 }
