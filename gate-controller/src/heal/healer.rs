@@ -91,7 +91,8 @@ impl Healer {
 
     /// One look, one decision, and what it calls for.
     pub(super) async fn turn(&mut self) -> Next {
-        let result = match self.cluster.look().await {
+        // Four requests at a time make a large future.
+        let result = match Box::pin(self.cluster.look()).await {
             Ok(seen) => self.act(&seen).await,
             Err(error) => Err(error.into()),
         };

@@ -249,7 +249,7 @@ async fn nothing_is_healed_while_the_namespace_goes() {
     world.delete(&registration());
     world.delete(&secret(CA_SECRET));
     world.edit(NAMESPACE, |o| {
-        o["metadata"]["deletionTimestamp"] = json!("2026-11-21T06:00:00Z")
+        o["metadata"]["deletionTimestamp"] = json!("2026-11-21T06:00:00Z");
     });
     assert_eq!(world.settle(&mut healer).await, [""; 0]);
 }

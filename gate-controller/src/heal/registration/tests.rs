@@ -40,7 +40,7 @@ fn differences(observed: &Registration) -> Vec<String> {
     match judge(Some(observed), desired(&inputs())) {
         Heal::Keep => vec![],
         Heal::Replace { differences, .. } => differences,
-        other => panic!("{other:?}"),
+        other @ (Heal::Create(_) | Heal::Hold(_)) => panic!("{other:?}"),
     }
 }
 
