@@ -1,0 +1,107 @@
+//! The operator's own door, `/_sim/...`: what was called, what there is, and faults to come.
+//! Unsigned, so only on the plain listener.
+
+use crate::api::{Api, faults::Fault, knows};
+use crate::state::Model;
+use crate::state::parts::{Listener, LoadBalancer};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The path below which everything is ours.
+pub(crate) const PREFIX: &str = "/_sim/";
+
+/// Answers one operator call.
+pub(crate) fn answer(api: &Api, parts: &Parts, body: &Bytes) -> (StatusCode, Value) {
+    match (&parts.method, parts.uri.path()) {
+        (&Method::GET, "/_sim/calls") => (StatusCode::OK, json!(*api.calls.lock())),
+        (&Method::POST, "/_sim/reset-calls") => {
+            *api.calls.lock() = crate::api::faults::Calls::default();
+            (StatusCode::OK, json!({}))
+        }
+        (&Method::GET, "/_sim/state") => (StatusCode::OK, state(api)),
+        (&Method::GET, "/_sim/faults") => (StatusCode::OK, json!({ "faults": *api.faults.lock() })),
+        (&Method::POST, "/_sim/faults") => add_fault(api, body),
+        (&Method::DELETE, "/_sim/faults") => {
+            api.faults.lock().clear();
+            (StatusCode::OK, json!({}))
+        }
+        (method, path) => {
+            let message = format!(
+                "{method} {path} is not served: GET calls, state, faults; POST reset-calls, faults; DELETE faults"
+            );
+            (StatusCode::NOT_FOUND, json!({ "error": message }))
+        }
+    }
+}
+
+fn add_fault(api: &Api, body: &Bytes) -> (StatusCode, Value) {
+    let added = serde_json::from_slice::<Fault>(body)
+        .map_err(|error| error.to_string())
+        .and_then(|fault| {
+            let known = knows(fault.action());
+            api.faults
+                .lock()
+                .add(fault, known)
+                .map_err(|refusal| refusal.message)
+        });
+    match added {
+        Ok(()) => (StatusCode::OK, json!({})),
+        Err(message) => (StatusCode::BAD_REQUEST, json!({ "error": message })),
+    }
+}
+
+fn state(api: &Api) -> Value {
+    let errors = api.shared.bind_errors.lock().clone();
+    api.shared.with(|model: &mut Model, _| {
+        let shown: Vec<Value> = model
+            .load_balancers
+            .values()
+            .map(|found| load_balancer(found, &errors))
+            .collect();
+        json!({ "load_balancers": shown })
+    })
+}
+
+fn load_balancer(found: &LoadBalancer, errors: &BTreeMap<String, String>) -> Value {
+    let listeners: Vec<Value> = found
+        .listeners
+        .iter()
+        .map(|each| listener(each, errors))
+        .collect();
+    json!({
+        "id": found.id,
+        "name": found.name,
+        "vip": found.vip,
+        "ready": found.active,
+        "busy": found.pending.is_some(),
+        "tags": found.tags,
+        "listeners": listeners,
+    })
+}
+
+fn listener(found: &Listener, errors: &BTreeMap<String, String>) -> Value {
+    let targets: Vec<Value> = found
+        .targets
+        .iter()
+        .map(|(address, target)| {
+            json!({
+                "ip": address.ip(),
+                "port": address.port(),
+                "weight": target.weight,
+                "tag": target.tag,
+                "health": if found.checks() { json!(target.health.verdict) } else { json!("Close") },
+            })
+        })
+        .collect();
+    json!({
+        "id": found.id,
+        "name": found.name,
+        "protocol": found.protocol.name(),
+        "port": found.port,
+        "bind_error": errors.get(&found.id),
+        "targets": targets,
+    })
+}

@@ -1,0 +1,3 @@
+//! Health checks: the pure counting rule, one probe, and the loop that runs them.
+
+pub(crate) mod machine;

@@ -1,0 +1,91 @@
+//! The state file: the model as JSON, replaced as a whole, so that a crash leaves the old one.
+
+use crate::shared::Shared;
+use crate::state::Model;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tracing::warn;
+
+/// Changes that come together are written together.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Why the state file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file exists but cannot be read.
+    #[error("state file {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// The file is not a state of this program.
+    #[error("state file {path} is not a saved state: {source}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// The saved model; none if there is no file yet.
+pub(crate) fn load(path: &Path) -> Result<Option<Model>, StoreError> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io(path, source)),
+    };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|source| StoreError::Content {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+/// Saves the model as it is now.
+pub(crate) fn save(path: &Path, shared: &Shared) -> Result<(), StoreError> {
+    let text = shared
+        .with(|model, _| serde_json::to_vec(model))
+        .map_err(|source| StoreError::Content {
+            path: path.to_owned(),
+            source,
+        })?;
+    let temporary = path.with_extension("tmp");
+    let write = || {
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|source| io(path, source))
+}
+
+/// Saves after every change of structure; verdicts are not kept.
+pub(crate) async fn save_on_change(path: PathBuf, shared: &Shared) {
+    let mut changes = shared.follow();
+    let mut saved = None;
+    loop {
+        let structure = changes.borrow_and_update().structure;
+        if saved != Some(structure) {
+            if let Err(error) = tokio::task::block_in_place(|| save(&path, shared)) {
+                warn!(%error, "state not saved");
+            }
+            saved = Some(structure);
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+        tokio::time::sleep(GATHER).await;
+    }
+}
+
+fn io(path: &Path, source: std::io::Error) -> StoreError {
+    StoreError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
