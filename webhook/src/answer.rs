@@ -98,7 +98,11 @@ fn expect(field: &'static str, read: &str, accepted: &'static str) -> Result<(),
     if read == accepted {
         return Ok(());
     }
-    Err(Refusal::Field { field, read: read.chars().take(64).collect(), accepted })
+    Err(Refusal::Field {
+        field,
+        read: read.chars().take(64).collect(),
+        accepted,
+    })
 }
 
 fn decide(request: &Request<'_>, index: &ExposureIndex) -> Answer {
@@ -124,8 +128,17 @@ fn gated(uid: &str, pod: &Pod<'_>, namespace: &str, index: &ExposureIndex) -> An
 
 fn patched(uid: &str, patch: &'static str) -> Answer {
     let patch_type = Some("JSONPatch");
-    let response = Response { uid, allowed: true, patch_type, patch: Some(patch), warnings: None };
-    Answer { body: encode(response), outcome: Outcome::Injected }
+    let response = Response {
+        uid,
+        allowed: true,
+        patch_type,
+        patch: Some(patch),
+        warnings: None,
+    };
+    Answer {
+        body: encode(response),
+        outcome: Outcome::Injected,
+    }
 }
 
 fn skipped(uid: &str, reason: SkipReason<'_>) -> Answer {
@@ -137,8 +150,17 @@ fn plain(uid: &str, outcome: Outcome, warning: Option<String>) -> Answer {
         text.truncate(text.floor_char_boundary(LONGEST_WARNING));
         [text]
     });
-    let response = Response { uid, allowed: true, patch_type: None, patch: None, warnings };
-    Answer { body: encode(response), outcome }
+    let response = Response {
+        uid,
+        allowed: true,
+        patch_type: None,
+        patch: None,
+        warnings,
+    };
+    Answer {
+        body: encode(response),
+        outcome,
+    }
 }
 
 /// The review is JSON but something in it has a shape no pod has. Its sender still gets an answer if
@@ -146,11 +168,15 @@ fn plain(uid: &str, outcome: Outcome, warning: Option<String>) -> Answer {
 fn allow_unread(body: &[u8], error: serde_json::Error) -> Result<Answer, Refusal> {
     let envelope = serde_json::from_slice::<Envelope<'_>>(body).ok();
     let request = envelope.and_then(|envelope| envelope.request);
-    let Some(uid) = request.as_ref().map(|request| request.uid.as_str()).filter(|uid| !uid.is_empty())
+    let Some(uid) = request
+        .as_ref()
+        .map(|request| request.uid.as_str())
+        .filter(|uid| !uid.is_empty())
     else {
         return Err(error.into());
     };
-    let warning = format!("clb-gate: the review cannot be read, so the pod was let through: {error}");
+    let warning =
+        format!("clb-gate: the review cannot be read, so the pod was let through: {error}");
     Ok(plain(uid, Outcome::Malformed, Some(warning)))
 }
 
@@ -176,15 +202,27 @@ struct Response<'a> {
 }
 
 fn encode(response: Response<'_>) -> Vec<u8> {
-    let body = AnswerBody { api_version: API_VERSION, kind: KIND, response };
+    let body = AnswerBody {
+        api_version: API_VERSION,
+        kind: KIND,
+        response,
+    };
     // Strings, booleans and options always serialise; an empty body would count as a failed call.
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
-static ADD_ARRAY: LazyLock<String> =
-    LazyLock::new(|| patch("/spec/readinessGates", &json!([{ "conditionType": names::GATE }])));
-static APPEND: LazyLock<String> =
-    LazyLock::new(|| patch("/spec/readinessGates/-", &json!({ "conditionType": names::GATE })));
+static ADD_ARRAY: LazyLock<String> = LazyLock::new(|| {
+    patch(
+        "/spec/readinessGates",
+        &json!([{ "conditionType": names::GATE }]),
+    )
+});
+static APPEND: LazyLock<String> = LazyLock::new(|| {
+    patch(
+        "/spec/readinessGates/-",
+        &json!({ "conditionType": names::GATE }),
+    )
+});
 
 /// A JSON Patch of one addition, in base64 as the API wants it.
 fn patch(path: &str, value: &serde_json::Value) -> String {

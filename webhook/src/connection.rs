@@ -44,7 +44,8 @@ where
 {
     let phase = Arc::new(Phase::default());
     let stream = TokioIo::new(Timed::new(stream, phase.clone(), patience));
-    let service = service_fn(move |request| respond(router.clone(), request, phase.clone(), closing.clone()));
+    let service =
+        service_fn(move |request| respond(router.clone(), request, phase.clone(), closing.clone()));
     let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(stream, service));
     tokio::select! {
         biased;
@@ -63,7 +64,9 @@ async fn respond(
     phase.set(Phase::REQUEST);
     let mut response = router.call(request).await?;
     if closing.load(Ordering::Relaxed) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     phase.set(Phase::IDLE);
     Ok(response)
@@ -113,13 +116,21 @@ impl<S> Timed<S> {
     fn new(stream: S, phase: Arc<Phase>, patience: Patience) -> Self {
         let seen = (Phase::IDLE, Instant::now());
         let alarm = Box::pin(tokio::time::sleep_until(seen.1 + patience.idle));
-        Self { stream, phase, patience, seen, alarm }
+        Self {
+            stream,
+            phase,
+            patience,
+            seen,
+            alarm,
+        }
     }
 
     /// Ready when the peer's time is up. The alarm is moved only when it would ring too late, and set
     /// anew when it rang too early, so that a busy connection hardly touches the timer.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.deadline() else { return Poll::Pending };
+        let Some(deadline) = self.deadline() else {
+            return Poll::Pending;
+        };
         if self.alarm.deadline() > deadline {
             self.alarm.as_mut().reset(deadline);
         }

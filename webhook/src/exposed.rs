@@ -48,8 +48,8 @@ impl Exposed {
         let ready = readiness.handle("services");
         watch::spawn(supervisor, services, ServiceFacts::prune, on_service, ready);
 
-        let settings =
-            Watch::<ConfigMap>::namespaced("settings", client.clone(), namespace).named(names::SETTINGS);
+        let settings = Watch::<ConfigMap>::namespaced("settings", client.clone(), namespace)
+            .named(names::SETTINGS);
         let own = self.clone();
         let on_settings = move |change| own.on_settings(change);
         let ready = readiness.handle("settings");
@@ -73,7 +73,10 @@ impl Exposed {
             Change::Deleted(key) => {
                 let mut index = ExposureIndex::clone(&self.index.load());
                 facts.services.remove(&key);
-                index.delete(&ObjectRef { namespace: key.namespace, name: key.name });
+                index.delete(&ObjectRef {
+                    namespace: key.namespace,
+                    name: key.name,
+                });
                 self.index.store(Arc::new(index));
             }
         }
@@ -84,9 +87,11 @@ impl Exposed {
         let settings = match change {
             Change::Applied(_, settings) => settings,
             Change::Deleted(_) => Settings::default(),
-            Change::Restarted(all) => {
-                all.into_iter().next().map(|(_, settings)| settings).unwrap_or_default()
-            }
+            Change::Restarted(all) => all
+                .into_iter()
+                .next()
+                .map(|(_, settings)| settings)
+                .unwrap_or_default(),
         };
         let mut facts = self.facts.lock();
         if facts.settings != settings {
@@ -98,7 +103,11 @@ impl Exposed {
 
     fn rebuild(&self, facts: &Facts) {
         let index = ExposureIndex::build(facts.services.values(), &facts.settings);
-        tracing::info!(services = facts.services.len(), exposures = index.len(), "index built");
+        tracing::info!(
+            services = facts.services.len(),
+            exposures = index.len(),
+            "index built"
+        );
         self.index.store(Arc::new(index));
     }
 }
@@ -116,15 +125,16 @@ mod tests {
     use direct_access::settings::Ownership;
 
     use super::*;
-    use crate::handler::fixtures::service;
+    use crate::fixtures::service;
 
     fn keyed(name: &str) -> (Key, ServiceFacts) {
         (Key::new("shop", name), service("shop", name))
     }
 
     fn finds(exposed: &Exposed, app: &str) -> bool {
-        let index = exposed.index();
-        index.find("shop", |key| (key == "app").then_some(app)).is_some()
+        let labels = [("app", app), ("app.kubernetes.io/part-of", "shop")];
+        let label = |key: &str| labels.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
+        exposed.index().find("shop", label).is_some()
     }
 
     #[test]
@@ -145,7 +155,10 @@ mod tests {
     fn settings_are_applied_to_services_already_known() {
         let exposed = Exposed::new();
         exposed.on_service(Change::Restarted(vec![keyed("a")]));
-        let skipped = Settings { ownership: Ownership::SkippedByTke, ..Settings::default() };
+        let skipped = Settings {
+            ownership: Ownership::SkippedByTke,
+            ..Settings::default()
+        };
         exposed.on_settings(Change::Applied(Key::new("clb-gate", "settings"), skipped));
         assert!(!finds(&exposed, "a"));
         exposed.on_settings(Change::Deleted(Key::new("clb-gate", "settings")));

@@ -60,13 +60,21 @@ impl Handler {
     /// A handler that judges by what `exposed` knows.
     pub fn new(exposed: Arc<Exposed>, metrics: Metrics) -> Self {
         let large_bodies = Semaphore::new(LARGE_BODIES);
-        Self { shared: Arc::new(Shared { exposed, metrics, large_bodies }) }
+        Self {
+            shared: Arc::new(Shared {
+                exposed,
+                metrics,
+                large_bodies,
+            }),
+        }
     }
 }
 
 /// The routes, without TLS and without a port.
 pub fn router(handler: Handler) -> Router {
-    Router::new().route("/mutate", post(mutate)).with_state(handler)
+    Router::new()
+        .route("/mutate", post(mutate))
+        .with_state(handler)
 }
 
 async fn mutate(State(handler): State<Handler>, request: Request) -> Response {
@@ -90,11 +98,17 @@ fn judge(shared: &Shared, body: &[u8]) -> Response {
         Ok(Ok(answer)) => (answer.outcome, json(answer.body)),
         Ok(Err(refusal)) => {
             tracing::debug!(%refusal, "refused a review");
-            (Outcome::Refused, (StatusCode::BAD_REQUEST, refusal.to_string()).into_response())
+            (
+                Outcome::Refused,
+                (StatusCode::BAD_REQUEST, refusal.to_string()).into_response(),
+            )
         }
         Err(_) => {
             tracing::error!(bytes = body.len(), "judging a review panicked");
-            (Outcome::Refused, StatusCode::INTERNAL_SERVER_ERROR.into_response())
+            (
+                Outcome::Refused,
+                StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            )
         }
     };
     shared.metrics.admission(outcome, started.elapsed());
@@ -103,17 +117,27 @@ fn judge(shared: &Shared, body: &[u8]) -> Response {
 
 fn json(body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     response
 }
 
 type Refused = (StatusCode, &'static str);
 
-const TOO_LARGE: Refused = (StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 7 MiB");
+const TOO_LARGE: Refused = (
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "the body is larger than 7 MiB",
+);
 const TOO_SLOW: Refused = (StatusCode::REQUEST_TIMEOUT, "the body took longer than 5 s");
-const NOT_JSON: Refused =
-    (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type must be application/json");
-const BROKEN: Refused = (StatusCode::BAD_REQUEST, "the body could not be read to its end");
+const NOT_JSON: Refused = (
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    "content-type must be application/json",
+);
+const BROKEN: Refused = (
+    StatusCode::BAD_REQUEST,
+    "the body could not be read to its end",
+);
 
 /// Reads the body within every limit. What can be refused by its headers is refused unread.
 async fn read(request: Request, large_bodies: &Semaphore) -> Result<Bytes, Refused> {
@@ -122,18 +146,28 @@ async fn read(request: Request, large_bodies: &Semaphore) -> Result<Bytes, Refus
     }
     let body = request.into_body();
     // A chunked body does not say how long it is, so it counts as the longest.
-    let most = body.size_hint().upper().map_or(LARGEST_BODY, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let most = body.size_hint().upper().map_or(LARGEST_BODY, |bytes| {
+        usize::try_from(bytes).unwrap_or(usize::MAX)
+    });
     if most > LARGEST_BODY {
         return Err(TOO_LARGE);
     }
     let reading = async {
         let _share = share(large_bodies, most).await;
         let whole = Limited::new(body, LARGEST_BODY).collect().await;
-        whole.map(http_body_util::Collected::to_bytes).map_err(|error| {
-            if error.is::<LengthLimitError>() { TOO_LARGE } else { BROKEN }
-        })
+        whole
+            .map(http_body_util::Collected::to_bytes)
+            .map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    TOO_LARGE
+                } else {
+                    BROKEN
+                }
+            })
     };
-    tokio::time::timeout(BODY_DEADLINE, reading).await.unwrap_or(Err(TOO_SLOW))
+    tokio::time::timeout(BODY_DEADLINE, reading)
+        .await
+        .unwrap_or(Err(TOO_SLOW))
 }
 
 /// A share of the memory for large bodies, so that many at once wait for each other instead of
@@ -142,17 +176,21 @@ async fn share(large_bodies: &Semaphore, bytes: usize) -> Option<SemaphorePermit
     if bytes <= SMALL_BODY {
         return None;
     }
-    large_bodies.acquire_many(u32::try_from(bytes).ok()?).await.ok()
+    large_bodies
+        .acquire_many(u32::try_from(bytes).ok()?)
+        .await
+        .ok()
 }
 
 /// `application/json`, with or without parameters.
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default();
     kind.trim().eq_ignore_ascii_case(JSON)
 }
 
-#[cfg(test)]
-pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;

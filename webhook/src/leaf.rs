@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use certs::{
     layout::{
-        KeyPem, LEAF_BUNDLE_KEY, LEAF_CERT_KEY, LEAF_PRIVATE_KEY, LEAF_SECRET, LeafMaterial, ServiceNames,
+        KeyPem, LEAF_BUNDLE_KEY, LEAF_CERT_KEY, LEAF_PRIVATE_KEY, LEAF_SECRET, LeafMaterial,
+        ServiceNames,
     },
     resolver::LeafResolver,
 };
@@ -13,9 +14,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
 use parking_lot::Mutex;
-use runtime::{
-    BoxError, Change, Readiness, ReadyHandle, Supervisor, Watch, clock, watch,
-};
+use runtime::{BoxError, Change, Readiness, ReadyHandle, Supervisor, Watch, clock, watch};
 
 use crate::{SECOND, metrics::Metrics};
 
@@ -47,7 +46,15 @@ impl Leaf {
         ready: ReadyHandle,
     ) -> Self {
         let refused = Mutex::default();
-        Self { shared: Arc::new(Shared { resolver, names, metrics, ready, refused }) }
+        Self {
+            shared: Arc::new(Shared {
+                resolver,
+                names,
+                metrics,
+                ready,
+                refused,
+            }),
+        }
     }
 
     /// Starts watching the Secret.
@@ -58,7 +65,8 @@ impl Leaf {
         namespace: &str,
         readiness: &Readiness,
     ) {
-        let secret = Watch::<Secret>::namespaced("leaf-secret", client.clone(), namespace).named(LEAF_SECRET);
+        let secret = Watch::<Secret>::namespaced("leaf-secret", client.clone(), namespace)
+            .named(LEAF_SECRET);
         let own = self.clone();
         let on_change = move |change| own.on_change(change, clock::now());
         let ready = readiness.handle("leaf-secret");
@@ -75,7 +83,10 @@ impl Leaf {
         };
         match material {
             Some(material) => self.load(material, now, Attempt::First),
-            None => tracing::warn!(secret = LEAF_SECRET, "the leaf's Secret is gone; what is served stays"),
+            None => tracing::warn!(
+                secret = LEAF_SECRET,
+                "the leaf's Secret is gone; what is served stays"
+            ),
         }
     }
 
@@ -93,7 +104,10 @@ impl Leaf {
         match shared.resolver.load(&material, &shared.names, now) {
             Ok(facts) => {
                 shared.metrics.leaf_load("ok");
-                shared.metrics.leaf_not_after.set(facts.not_after.as_second());
+                shared
+                    .metrics
+                    .leaf_not_after
+                    .set(facts.not_after.as_second());
                 tracing::info!(
                     fingerprint = facts.fingerprint, not_after = %facts.not_after, "serving a new leaf"
                 );
@@ -103,7 +117,11 @@ impl Leaf {
                 if attempt == Attempt::First {
                     shared.metrics.leaf_load("refused");
                     let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                    tracing::warn!(secret = LEAF_SECRET, ?problems, "refused a leaf; what is served stays");
+                    tracing::warn!(
+                        secret = LEAF_SECRET,
+                        ?problems,
+                        "refused a leaf; what is served stays"
+                    );
                 }
                 *shared.refused.lock() = Some(material);
             }
@@ -115,7 +133,9 @@ impl Leaf {
         match self.shared.resolver.serving() {
             None => self.shared.ready.not_ready("no leaf has been loaded"),
             Some(leaf) if leaf.not_after < now => {
-                self.shared.ready.not_ready(format!("the served leaf expired at {}", leaf.not_after));
+                self.shared
+                    .ready
+                    .not_ready(format!("the served leaf expired at {}", leaf.not_after));
             }
             Some(_) => self.shared.ready.ready(),
         }

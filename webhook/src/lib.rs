@@ -7,6 +7,9 @@
 pub mod answer;
 mod connection;
 pub mod exposed;
+#[cfg(test)]
+#[path = "../fixtures/mod.rs"]
+mod fixtures;
 pub mod handler;
 pub mod leaf;
 pub mod metrics;
@@ -109,16 +112,34 @@ pub async fn start(
     exposed.watch(supervisor, &client, &config.namespace, &readiness);
     let resolver = Arc::new(LeafResolver::new());
     let service = ServiceNames::new(names::WEBHOOK_SERVICE, &config.namespace);
-    let leaf = Leaf::new(resolver.clone(), service, metrics.clone(), readiness.handle("leaf"));
+    let leaf = Leaf::new(
+        resolver.clone(),
+        service,
+        metrics.clone(),
+        readiness.handle("leaf"),
+    );
     leaf.watch(supervisor, &client, &config.namespace, &readiness);
     version::spawn_check(supervisor, client, readiness.handle("kubernetes-version"));
 
     let handler = Handler::new(exposed, metrics.clone());
     let tls = certs::resolver::server_config(resolver)?;
-    let server = Server { limits: config.limits, drain: config.drain, tls, handler, metrics };
-    let https = server.spawn(supervisor, config.listen, readiness.clone()).await?;
+    let server = Server {
+        limits: config.limits,
+        drain: config.drain,
+        tls,
+        handler,
+        metrics,
+    };
+    let https = server
+        .spawn(supervisor, config.listen, readiness.clone())
+        .await?;
     let (metrics, extra) = (Arc::new(registry), axum::Router::new());
-    let admin = Admin { listen: config.admin, readiness, metrics, extra };
+    let admin = Admin {
+        listen: config.admin,
+        readiness,
+        metrics,
+        extra,
+    };
     let admin = admin::spawn(supervisor, admin).await?;
     tracing::info!(%https, %admin, namespace = config.namespace, "webhook started");
     Ok(Addresses { https, admin })

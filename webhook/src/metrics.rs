@@ -11,8 +11,9 @@ use prometheus_client::{
 use crate::answer::Outcome;
 
 /// Seconds. The budget is 100 µs for a usual review; the API server gives up after 3 s.
-const LATENCY_BUCKETS: [f64; 10] =
-    [20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 5e-3, 20e-3, 100e-3, 1.0];
+const LATENCY_BUCKETS: [f64; 10] = [
+    20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 5e-3, 20e-3, 100e-3, 1.0,
+];
 
 /// All of the webhook's metrics. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -62,11 +63,23 @@ impl Metrics {
         let metrics = Self::default();
         let registry = registry.sub_registry_with_prefix("clb_gate_webhook");
         let m = metrics.clone();
-        registry.register("admissions", "Reviews by what was done with them", m.admissions);
-        registry.register("admission_seconds", "Time to judge a review already read", m.latency);
+        registry.register(
+            "admissions",
+            "Reviews by what was done with them",
+            m.admissions,
+        );
+        registry.register(
+            "admission_seconds",
+            "Time to judge a review already read",
+            m.latency,
+        );
         registry.register("connections", "Open TLS connections", m.connections);
         registry.register("handshakes", "TLS handshakes by result", m.handshakes);
-        registry.register("leaf_loads", "Leaves taken from the Secret by result", m.leaf_loads);
+        registry.register(
+            "leaf_loads",
+            "Leaves taken from the Secret by result",
+            m.leaf_loads,
+        );
         registry.register(
             "leaf_not_after_seconds",
             "End of the served leaf's life, in seconds since 1970",
@@ -78,7 +91,9 @@ impl Metrics {
     /// Counts one review.
     pub fn admission(&self, outcome: Outcome, took: Duration) {
         let (outcome, reason) = outcome.labels();
-        self.admissions.get_or_create(&AdmissionLabels { outcome, reason }).inc();
+        self.admissions
+            .get_or_create(&AdmissionLabels { outcome, reason })
+            .inc();
         self.latency.observe(took.as_secs_f64());
     }
 

@@ -105,12 +105,19 @@ impl PodFacts for Pod<'_> {
     }
 
     fn host_network(&self) -> bool {
-        self.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or_default()
+        self.spec
+            .as_ref()
+            .and_then(|spec| spec.host_network)
+            .unwrap_or_default()
     }
 
     fn gates(&self) -> Option<impl Iterator<Item = Cow<'_, str>>> {
         let gates = self.spec.as_ref()?.readiness_gates.as_ref()?;
-        Some(gates.iter().map(|gate| Cow::Borrowed(gate.condition_type.as_str())))
+        Some(
+            gates
+                .iter()
+                .map(|gate| Cow::Borrowed(gate.condition_type.as_str())),
+        )
     }
 }
 
@@ -180,11 +187,16 @@ mod tests {
 
     #[test]
     fn facts_are_borrowed_from_the_text() {
-        let pod = pod(r#"{"metadata":{"labels":{"b":"2","a":"1","es\u0063aped":"y\n"},"x":[{}]},
-            "spec":{"hostNetwork":true,"containers":[{"a":{"b":1}}],"readinessGates":[{"conditionType":"g"}]}}"#);
+        let pod = pod(
+            r#"{"metadata":{"labels":{"b":"2","a":"1","es\u0063aped":"y\n"},"x":[{}]},
+            "spec":{"hostNetwork":true,"containers":[{"a":{"b":1}}],"readinessGates":[{"conditionType":"g"}]}}"#,
+        );
         assert_eq!((pod.label("a"), pod.label("b")), (Some("1"), Some("2")));
         assert_eq!(pod.label("escaped"), Some("y\n"));
-        assert_eq!((pod.label(""), pod.label("aa"), pod.label("z")), (None, None, None));
+        assert_eq!(
+            (pod.label(""), pod.label("aa"), pod.label("z")),
+            (None, None, None)
+        );
         assert!(pod.host_network());
         assert_eq!(pod.gates().unwrap().collect::<Vec<_>>(), ["g"]);
     }
@@ -195,13 +207,23 @@ mod tests {
             let pod = pod(json);
             assert!(pod.label("a").is_none() && !pod.host_network() && pod.gates().is_none());
         }
-        let nulls = r#"{"metadata":{"labels":null},"spec":{"hostNetwork":null,"readinessGates":null}}"#;
+        let nulls =
+            r#"{"metadata":{"labels":null},"spec":{"hostNetwork":null,"readinessGates":null}}"#;
         assert!(pod(nulls).gates().is_none());
-        assert_eq!(pod(r#"{"spec":{"readinessGates":[]}}"#).gates().unwrap().count(), 0);
+        assert_eq!(
+            pod(r#"{"spec":{"readinessGates":[]}}"#)
+                .gates()
+                .unwrap()
+                .count(),
+            0
+        );
     }
 
     #[test]
     fn of_two_equal_labels_the_last_counts() {
-        assert_eq!(pod(r#"{"metadata":{"labels":{"a":"1","b":"x","a":"2"}}}"#).label("a"), Some("2"));
+        assert_eq!(
+            pod(r#"{"metadata":{"labels":{"a":"1","b":"x","a":"2"}}}"#).label("a"),
+            Some("2")
+        );
     }
 }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use axum::Router;
+use prometheus_client::metrics::gauge::Gauge;
 use runtime::{BoxError, Readiness, Supervisor};
 use rustls::ServerConfig;
 use tokio::{
@@ -52,7 +53,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 1_024, handshake: 5 * SECOND, head: 5 * SECOND, idle: 180 * SECOND }
+        Self {
+            connections: 1_024,
+            handshake: 5 * SECOND,
+            head: 5 * SECOND,
+            idle: 180 * SECOND,
+        }
     }
 }
 
@@ -70,7 +76,11 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { hold: 95 * SECOND, quiet: 15 * SECOND, last_requests: 5 * SECOND }
+        Self {
+            hold: 95 * SECOND,
+            quiet: 15 * SECOND,
+            last_requests: 5 * SECOND,
+        }
     }
 }
 
@@ -132,7 +142,10 @@ impl Server {
         listen: SocketAddr,
         readiness: Readiness,
     ) -> Result<SocketAddr, ListenError> {
-        let failed = |source| ListenError { address: listen, source };
+        let failed = |source| ListenError {
+            address: listen,
+            source,
+        };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let accepting = Accepting {
@@ -172,7 +185,10 @@ impl Accepting {
         }
         readiness.fail("shutting down");
         self.closing.store(true, Ordering::Relaxed);
-        tracing::info!(connections = self.connections(), "draining: serving on, closing after each answer");
+        tracing::info!(
+            connections = self.connections(),
+            "draining: serving on, closing after each answer"
+        );
         self.serve_on(&listener, Instant::now()).await;
         drop(listener);
         self.finish().await;
@@ -196,7 +212,9 @@ impl Accepting {
         self.finish.cancel();
         let all = u32::try_from(self.server.limits.connections).unwrap_or(u32::MAX);
         let ended = self.slots.acquire_many(all);
-        let in_time = tokio::time::timeout(self.server.drain.last_requests, ended).await.is_ok();
+        let in_time = tokio::time::timeout(self.server.drain.last_requests, ended)
+            .await
+            .is_ok();
         tracing::info!(left, in_time, "drained");
     }
 
@@ -214,24 +232,33 @@ impl Accepting {
     }
 
     fn spawn(&self, stream: TcpStream, slot: OwnedSemaphorePermit) {
-        let Limits { handshake, head, idle, .. } = self.server.limits;
+        let Limits {
+            handshake,
+            head,
+            idle,
+            ..
+        } = self.server.limits;
         let (acceptor, router) = (self.acceptor.clone(), self.router.clone());
         let (closing, finish) = (self.closing.clone(), self.finish.child_token());
         let metrics = self.server.metrics.clone();
         self.supervisor.spawn_child("https connection", async move {
             let _slot = slot;
-            let Some(stream) = shake_hands(&acceptor, stream, handshake, &metrics).await else { return };
-            metrics.connections.inc();
+            let Some(stream) = shake_hands(&acceptor, stream, handshake, &metrics).await else {
+                return;
+            };
+            let _open = Open::count(metrics.connections.clone());
             let patience = Patience { head, idle };
             if let Err(error) = connection::serve(stream, router, patience, closing, finish).await {
                 tracing::debug!(%error, "connection ended with an error");
             }
-            metrics.connections.dec();
         });
     }
 
     fn connections(&self) -> usize {
-        self.server.limits.connections.saturating_sub(self.slots.available_permits())
+        self.server
+            .limits
+            .connections
+            .saturating_sub(self.slots.available_permits())
     }
 
     fn observe(&self, since: Instant) -> Observed {
@@ -243,14 +270,35 @@ impl Accepting {
     }
 }
 
+/// Counts an open connection until it is dropped, even by a panic.
+struct Open(Gauge);
+
+impl Open {
+    fn count(connections: Gauge) -> Self {
+        connections.inc();
+        Self(connections)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// A connection and its slot. With all slots taken, connections wait in the kernel's queue.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let slot = slots
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
-    stream.set_nodelay(true)?;
+    // Fails only on a connection that is gone already, which the handshake finds out.
+    stream.set_nodelay(true).ok();
     Ok((stream, slot))
 }
 
