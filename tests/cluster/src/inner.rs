@@ -1,0 +1,203 @@
+//! Inside the namespaces: brings the cluster up, runs the command and ends; everything else ends
+//! with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures::future::{try_join, try_join_all};
+use serde::{Deserialize, Serialize};
+
+use crate::control_plane::ControlPlane;
+use crate::kubectl::Kubectl;
+use crate::network::{CORE, KUBERNETES_SERVICE, NODES, connects};
+use crate::node::{Ground, Node, start_core_proxy};
+use crate::paths::Paths;
+use crate::process::Components;
+use crate::progress::{Step, note};
+use crate::session::{Session, Task, link};
+use crate::simulator::Simulator;
+use crate::{cgroups, dns, image, install, mounts, network};
+
+/// Enough for a machine that compiles something else at the same time.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What the outer process has decided.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Plan {
+    /// The run's name.
+    pub(crate) run: String,
+    /// Its folder: `logs` on disk, `work` in memory.
+    pub(crate) folder: PathBuf,
+    /// Where the Go binaries lie.
+    pub(crate) tools: PathBuf,
+    /// The cluster only: no simulator, no clb-gate.
+    pub(crate) bare: bool,
+    /// What to run.
+    pub(crate) task: Task,
+}
+
+/// A cluster that is up.
+struct Cluster {
+    kubectl: Kubectl,
+    simulator: Option<Simulator>,
+}
+
+/// Does all of it; the status to exit with.
+pub(crate) async fn run(paths: &Paths, plan: &Path) -> Result<u8> {
+    let text = fs::read(plan).with_context(|| format!("reading {}", plan.display()))?;
+    let plan: Plan = serde_json::from_slice(&text).context("reading the plan")?;
+    let logs = plan.folder.join("logs");
+    let components = Components::new(logs.clone());
+    let booting = boot(paths, &plan, &components);
+    let cluster = tokio::select! {
+        cluster = booting => cluster?,
+        _ = tokio::signal::ctrl_c() => return Ok(128 + 2),
+    };
+    let mut programs = vec![plan.tools.join("kubectl")];
+    programs.extend(["clb-gate", "clb-sim"].map(|name| paths.binaries.join(name)));
+    let session = Session {
+        kubectl: &cluster.kubectl,
+        simulator: cluster.simulator.as_ref(),
+        programs: link(&programs, plan.folder.join("work/bin"))?,
+        folder: &plan.folder.join("work"),
+        logs: &logs,
+    };
+    let status = session.run(&plan.task).await?;
+    if let Err(error) = components.check() {
+        note(&format!("{error:#}"));
+    }
+    Ok(status)
+}
+
+async fn boot(paths: &Paths, plan: &Plan, components: &Components) -> Result<Cluster> {
+    let whole = Step::start("cluster up");
+    let work = plan.folder.join("work");
+    let logs = plan.folder.join("logs");
+    ground(plan, components).await?;
+    let ground = Ground {
+        run: &plan.run,
+        tools: &plan.tools,
+        work: &work,
+        logs: &logs,
+        components,
+    };
+    let nodes = NODES.map(|place| Node::new(place, ground));
+    let control_plane = ControlPlane {
+        tools: &plan.tools,
+        work: &work,
+        components,
+    };
+    let images = async {
+        let archive = work.join("images.tar");
+        let wanted = images(paths, plan.bare)?;
+        let target = archive.clone();
+        tokio::task::spawn_blocking(move || wanted.write(&target))
+            .await
+            .context("writing the images")??;
+        let step = Step::start("containerd up, images loaded");
+        try_join_all(nodes.iter().map(async |node| {
+            node.start_containerd().await?;
+            node.import(&archive).await
+        }))
+        .await?;
+        step.done();
+        anyhow::Ok(())
+    };
+    let (kubectl, ()) = try_join(control_plane.start(), images).await?;
+    join(&nodes, ground, &kubectl).await?;
+    let simulator = if plan.bare {
+        None
+    } else {
+        Some(equip(paths, &work, &kubectl, components).await?)
+    };
+    whole.done();
+    Ok(Cluster { kubectl, simulator })
+}
+
+/// What lies under the cluster's programs.
+async fn ground(plan: &Plan, components: &Components) -> Result<()> {
+    let work = plan.folder.join("work");
+    mounts::prepare(&work)?;
+    network::prepare().await?;
+    cgroups::prepare(&plan.run)?;
+    dns::start(components)?;
+    mounts::resolve_through(CORE, &work)
+}
+
+/// The programs of the images, found before anything is started.
+struct Wanted {
+    paths: Paths,
+    bare: bool,
+}
+
+fn images(paths: &Paths, bare: bool) -> Result<Wanted> {
+    for name in ["pause", "sample"] {
+        paths.binary(name)?;
+    }
+    Ok(Wanted {
+        paths: paths.clone(),
+        bare,
+    })
+}
+
+impl Wanted {
+    fn write(&self, to: &Path) -> Result<()> {
+        let mut images = vec![image::pause(&self.paths)?, image::sample(&self.paths)?];
+        if !self.bare {
+            images.push(image::clb_gate(&self.paths)?);
+        }
+        image::write(&images, to)
+    }
+}
+
+async fn join(nodes: &[Node<'_>], ground: Ground<'_>, kubectl: &Kubectl) -> Result<()> {
+    let step = Step::start("two nodes ready, Services reachable");
+    for node in nodes {
+        node.join(kubectl)?;
+    }
+    start_core_proxy(ground, kubectl)?;
+    ground
+        .components
+        .until("both nodes are Ready", LIMIT, async || {
+            nodes_ready(kubectl).await
+        })
+        .await?;
+    let service = format!("{KUBERNETES_SERVICE}:443");
+    ground
+        .components
+        .until("the kubernetes Service answers", LIMIT, async || {
+            connects(&service).await
+        })
+        .await?;
+    step.done();
+    Ok(())
+}
+
+/// Ready, and pods may be made: every pod needs its namespace's default `ServiceAccount`.
+async fn nodes_ready(kubectl: &Kubectl) -> Result<()> {
+    let path = r#"-o=jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}"#;
+    let states = kubectl.run(&["get", "nodes", path]).await?;
+    let ready = states.split_whitespace().filter(|state| *state == "True");
+    ensure!(ready.count() == NODES.len(), "Ready is: {states:?}");
+    kubectl
+        .run(&["get", "serviceaccount", "default"])
+        .await
+        .map(drop)
+}
+
+/// The CLB and clb-gate.
+async fn equip(
+    paths: &Paths,
+    work: &Path,
+    kubectl: &Kubectl,
+    components: &Components,
+) -> Result<Simulator> {
+    let simulator = Simulator::prepare(work)?;
+    let program = paths.binary("clb-sim")?;
+    simulator.start(&program, work, components).await?;
+    let overlay = paths.overlay();
+    install::install(kubectl, &simulator, &overlay, components).await?;
+    Ok(simulator)
+}

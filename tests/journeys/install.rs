@@ -1,0 +1,90 @@
+//! What was installed, and how it talks.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use clb_gate_tests::kubectl;
+
+use crate::stage::beside;
+
+/// The repository: journeys run from the crate's folder.
+fn manifests() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../manifests")
+        .display()
+        .to_string()
+}
+
+#[test]
+fn applying_twice_changes_nothing() {
+    beside("apply-twice", |_| async {
+        let overlay = format!("{}/overlays/demo", manifests());
+        let printed = kubectl::run(&["apply", "-k", &overlay]).await?;
+        let changed: Vec<_> = printed
+            .out
+            .lines()
+            .filter(|line| !line.ends_with(" unchanged"))
+            .collect();
+        ensure!(changed.is_empty(), "{changed:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_rendered_install_file_equals_the_overlay() {
+    beside("rendered", |_| async {
+        let overlay = format!("{}/overlays/self-managed", manifests());
+        let rendered = kubectl::run(&["kustomize", &overlay]).await?.out;
+        let kept = std::fs::read_to_string(format!("{}/install.yaml", manifests()))?;
+        ensure!(rendered == kept, "render it anew: make manifests");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_endpoint_is_https_with_a_private_ca_and_a_dns_name() {
+    beside("https-endpoint", |_| async {
+        let path = "jsonpath={.data.endpoint}";
+        let endpoint = kubectl::run(&[
+            "get",
+            "cm",
+            "-n",
+            "clb-gate",
+            "clb-gate-settings",
+            "-o",
+            path,
+        ])
+        .await?
+        .out;
+        ensure!(endpoint.starts_with("https://clb.sim.test"), "{endpoint}");
+        let image = "jsonpath={.spec.template.spec.containers[0].image}";
+        let image = kubectl::run(&[
+            "get",
+            "deploy",
+            "-n",
+            "clb-gate",
+            "clb-gate-controller",
+            "-o",
+            image,
+        ])
+        .await?
+        .out;
+        ensure!(image == "localhost/clb-gate:latest", "{image}");
+        let calls = counted_https_calls().await?;
+        ensure!(calls > 0, "the simulator saw no call over HTTPS");
+        Ok(())
+    });
+}
+
+async fn counted_https_calls() -> Result<u64> {
+    let endpoint = std::env::var("CLB_SIM_ENDPOINT").context("CLB_SIM_ENDPOINT")?;
+    let output = tokio::process::Command::new("curl")
+        .args(["-sS", "--max-time", "5", &format!("{endpoint}/_sim/calls")])
+        .output()
+        .await?;
+    let calls: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    calls
+        .pointer("/by_listener/https")
+        .and_then(serde_json::Value::as_u64)
+        .context("by_listener.https")
+}

@@ -1,0 +1,14 @@
+//! Journeys: what users do and what must then be so, on a real cluster with the simulated CLB.
+//!
+//! One boot of the test host serves all of them, a namespace and a listener port each. Those that
+//! disturb clb-gate itself take the stage alone.
+
+mod bad_input;
+mod data_path;
+mod healing;
+mod host;
+mod injection;
+mod install;
+mod leader;
+mod rollout;
+mod stage;

@@ -1,0 +1,107 @@
+//! Who may run beside whom, and what a failure shows.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clb_gate_tests::world::summary;
+use clb_gate_tests::{World, kubectl};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+use tokio::sync::RwLock;
+
+/// The load balancer of most journeys.
+pub(crate) const LOAD_BALANCER: &str = "lb-demo0001";
+/// Enough for image start, CLB health check and two busy cores.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+static STAGE: RwLock<()> = RwLock::const_new(());
+
+/// Runs a journey beside others, in a namespace of its own.
+pub(crate) fn beside<F: Future<Output = Result<()>>>(
+    namespace: &str,
+    journey: impl FnOnce(World) -> F,
+) {
+    run(async {
+        let _shared = STAGE.read().await;
+        play(namespace, journey).await;
+    });
+}
+
+/// Runs a journey while no other runs.
+pub(crate) fn alone<F: Future<Output = Result<()>>>(
+    namespace: &str,
+    journey: impl FnOnce(World) -> F,
+) {
+    run(async {
+        let _exclusive = STAGE.write().await;
+        play(namespace, journey).await;
+    });
+}
+
+#[expect(clippy::expect_used, reason = "a journey that cannot start has failed")]
+fn run(journey: impl Future<Output = ()>) {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build();
+    built.expect("a runtime").block_on(journey);
+}
+
+#[expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this is how a journey fails"
+)]
+async fn play<F: Future<Output = Result<()>>>(namespace: &str, journey: impl FnOnce(World) -> F) {
+    let world = World::new(namespace).await.expect("a cluster to run in");
+    let result = journey(world.clone()).await;
+    if let Err(error) = &result {
+        show(&world, error).await;
+    }
+    world.end().await.expect("the namespace can be deleted");
+    if let Err(error) = result {
+        panic!("{namespace}: {error:#}");
+    }
+}
+
+/// What somebody who must find the cause would ask for first.
+async fn show(world: &World, error: &anyhow::Error) {
+    eprintln!("--- {}: {error:#}", world.namespace);
+    let all: Api<Pod> = Api::all(world.client.clone());
+    if let Ok(pods) = all.list(&ListParams::default()).await {
+        for pod in pods {
+            eprintln!(
+                "{} {}",
+                pod.metadata.namespace.as_deref().unwrap_or_default(),
+                summary(&pod)
+            );
+        }
+    }
+    let events = [
+        "get",
+        "events",
+        "-n",
+        &world.namespace,
+        "--sort-by=.lastTimestamp",
+    ];
+    let logs = [
+        "logs",
+        "-n",
+        "clb-gate",
+        "-l",
+        "app.kubernetes.io/component=controller",
+        "--tail=40",
+        "--prefix",
+    ];
+    for args in [&events[..], &logs[..]] {
+        if let Ok(printed) = kubectl::try_run(args, "").await {
+            eprintln!(
+                "--- kubectl {}\n{}{}",
+                args.join(" "),
+                printed.out,
+                printed.err
+            );
+        }
+    }
+}
