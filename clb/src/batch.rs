@@ -3,11 +3,11 @@
 use crate::{ModifyWeight, Target};
 
 /// Targets in one `BatchRegisterTargets` or `BatchDeregisterTargets`, and weights in one
-/// `BatchModifyTargetWeight` (<https://cloud.tencent.com/document/api/214/38305>).
+/// `BatchModifyTargetWeight`. This limit and those below are from each action's reference.
 pub const BATCH_TARGETS: usize = 500;
 /// Targets in one `RegisterTargets`, `DeregisterTargets` or `ModifyTargetWeight`.
 pub const REGISTER_TARGETS: usize = 20;
-/// Entries in one `BatchModifyTargetWeight` (<https://cloud.tencent.com/document/api/214/36573>).
+/// Entries in one `BatchModifyTargetWeight`.
 pub(crate) const WEIGHT_ENTRIES: usize = 100;
 /// Targets in one entry of it.
 pub(crate) const WEIGHT_ENTRY_TARGETS: usize = 50;

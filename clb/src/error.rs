@@ -255,8 +255,7 @@ fn task_kind(message: Option<&str>) -> Kind {
     }
 }
 
-/// Codes and their meaning: <https://cloud.tencent.com/document/api/214/30680> and, for those common
-/// to all services, <https://cloud.tencent.com/document/api/214/30668>.
+/// The codes are those of the CLB API's reference and those common to all of Tencent Cloud's APIs.
 fn api_kind(access: Access, code: &str, message: &str) -> Kind {
     let (family, detail) = code.split_once('.').unwrap_or((code, ""));
     match (family, detail) {
@@ -387,5 +386,64 @@ impl fmt::Display for Chain<'_> {
             write!(f, "{first}")?;
         }
         causes.try_for_each(|cause| write!(f, ": {cause}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("RequestLimitExceeded", "", Kind::Throttled)]
+    #[case("RequestLimitExceeded.UinLimitExceeded", "", Kind::Throttled)]
+    #[case("FailedOperation.ResourceInOperating", "", Kind::Conflict)]
+    #[case(
+        "FailedOperation",
+        "maybe some Tasks are being processed",
+        Kind::Conflict
+    )]
+    #[case("FailedOperation", "bind failed", Kind::Transient)]
+    #[case("FailedOperation", "some ListenerId lbl-x not found", Kind::Gone)]
+    #[case("InvalidParameter.LBIdNotFound", "", Kind::Gone)]
+    #[case("InvalidParameter.ListenerIdNotFound", "", Kind::Gone)]
+    #[case("InvalidParameter", "LB not exist", Kind::Gone)]
+    #[case("InvalidParameter", "Port is bad", Kind::Invalid)]
+    #[case("InvalidParameter.RegionNotFound", "region not found", Kind::Invalid)]
+    #[case("InvalidParameter.ClientTokenLimitExceeded", "", Kind::Invalid)]
+    #[case("InvalidParameterValue.Length", "", Kind::Invalid)]
+    #[case("LimitExceeded", "", Kind::Quota)]
+    #[case("ResourceInsufficient", "", Kind::Quota)]
+    #[case("AuthFailure.SecretIdNotFound", "not found", Kind::Denied)]
+    #[case("UnauthorizedOperation", "", Kind::Denied)]
+    #[case("ServiceUnavailable", "", Kind::Transient)]
+    #[case("Brand.New", "", Kind::Transient)]
+    #[case("", "", Kind::Transient)]
+    fn codes_and_texts_have_a_meaning(
+        #[case] code: &str,
+        #[case] message: &str,
+        #[case] kind: Kind,
+    ) {
+        assert_eq!(api_kind(Access::Read, code, message), kind);
+        assert_eq!(api_kind(Access::Write, code, message), kind);
+    }
+
+    #[test]
+    fn a_server_that_broke_leaves_a_write_in_doubt() {
+        assert_eq!(api_kind(Access::Read, "InternalError", ""), Kind::Transient);
+        assert_eq!(
+            api_kind(Access::Write, "InternalError.X", ""),
+            Kind::UnknownOutcome
+        );
+    }
+
+    #[rstest]
+    #[case(200, Kind::UnknownOutcome)]
+    #[case(302, Kind::Invalid)]
+    #[case(404, Kind::Invalid)]
+    #[case(429, Kind::Throttled)]
+    #[case(503, Kind::UnknownOutcome)]
+    fn a_status_tells_whether_a_write_can_have_been_done(#[case] status: u16, #[case] kind: Kind) {
+        assert_eq!(status_kind(Access::Write, status), kind);
     }
 }

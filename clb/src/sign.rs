@@ -83,7 +83,7 @@ fn sha256_hex(data: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    // The documentation's example request (https://cloud.tencent.com/document/api/1278/85305).
+    // The example request of Tencent's documentation of signature method v3.
     const BODY: &str =
         r#"{"Limit": 1, "Filters": [{"Values": ["\u672a\u547d\u540d"], "Name": "instance-name"}]}"#;
 

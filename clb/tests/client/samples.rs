@@ -1,7 +1,6 @@
 //! Reads the documentation's own answers, and writes the requests it shows.
 
-mod support;
-
+use crate::support::{Api, Reply, ok};
 use clb::{
     BatchTarget, Client, CreateListener, CreateLoadBalancer, HealthCheck, HealthState, ListenerId,
     ListenerQuery, LoadBalancerId, LoadBalancerType, LocationId, ModifyWeight, Protocol, Target,
@@ -9,11 +8,10 @@ use clb::{
 };
 use serde_json::json;
 use std::net::IpAddr;
-use support::{Api, Reply, ok};
 
 macro_rules! sample {
     ($action:literal) => {
-        Reply::Body(include_str!(concat!("samples/", $action, ".json")).to_owned())
+        Reply::Body(include_str!(concat!("../samples/", $action, ".json")).to_owned())
     };
 }
 

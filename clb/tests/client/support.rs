@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 /// What the API does with a request.
 #[derive(Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// Answers with status 200 and this body.
     Body(String),
     /// Closes the connection without an answer.
@@ -30,7 +30,7 @@ pub enum Reply {
 }
 
 /// A successful answer with these fields.
-pub fn ok(fields: &str) -> Reply {
+pub(crate) fn ok(fields: &str) -> Reply {
     let comma = if fields.is_empty() { "" } else { "," };
     Reply::Body(format!(
         r#"{{"Response":{{{fields}{comma}"RequestId":"req-ok"}}}}"#
@@ -38,7 +38,7 @@ pub fn ok(fields: &str) -> Reply {
 }
 
 /// The API's answer to a call it refuses.
-pub fn refusal(code: &str, message: &str) -> Reply {
+pub(crate) fn refusal(code: &str, message: &str) -> Reply {
     Reply::Body(format!(
         r#"{{"Response":{{"Error":{{"Code":"{code}","Message":"{message}"}},"RequestId":"req-no"}}}}"#
     ))
@@ -46,14 +46,14 @@ pub fn refusal(code: &str, message: &str) -> Reply {
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub line: String,
-    pub headers: HashMap<String, String>,
-    pub body: serde_json::Value,
+pub(crate) struct Request {
+    pub(crate) line: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: serde_json::Value,
 }
 
 impl Request {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 }
@@ -64,20 +64,20 @@ struct Script {
     requests: Mutex<Vec<Request>>,
 }
 
-pub struct Api {
-    pub port: u16,
+pub(crate) struct Api {
+    pub(crate) port: u16,
     script: Arc<Script>,
     _serving: JoinSet<()>,
 }
 
 impl Api {
     /// Serves plain HTTP with these replies, in order.
-    pub async fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) async fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::over(replies, |stream| async { Some(stream) }).await
     }
 
     /// The same with each connection wrapped first.
-    pub async fn over<S, F>(
+    pub(crate) async fn over<S, F>(
         replies: impl IntoIterator<Item = Reply>,
         wrap: impl Fn(tokio::net::TcpStream) -> F + Send + 'static,
     ) -> Self
@@ -108,22 +108,22 @@ impl Api {
         }
     }
 
-    pub fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         format!("http://127.0.0.1:{}", self.port).parse().unwrap()
     }
 
     /// What was asked so far.
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.script.requests.lock().unwrap().clone()
     }
 
     /// A client of this API.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(config(self.endpoint())).unwrap()
     }
 }
 
-pub fn config(endpoint: Endpoint) -> Config {
+pub(crate) fn config(endpoint: Endpoint) -> Config {
     let credentials = StaticCredentials(Credentials {
         secret_id: "AKIDexample".into(),
         secret_key: "key-nobody-may-see".into(),
@@ -144,7 +144,7 @@ pub fn config(endpoint: Endpoint) -> Config {
 
 /// Remembers every attempt as `ACTION OUTCOME CODE`, with a `+` where another followed.
 #[derive(Default)]
-pub struct Attempts(pub Mutex<Vec<String>>);
+pub(crate) struct Attempts(pub(crate) Mutex<Vec<String>>);
 
 impl Observer for Attempts {
     fn called(&self, call: Called<'_>) {

@@ -1,0 +1,9 @@
+//! The client against a server of the test's own making. (Against the simulator it is held
+//! elsewhere: the two share nothing, so each can find the other's mistakes.)
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod samples;
+mod support;
+mod tls;
+mod transport;
