@@ -81,12 +81,13 @@ impl Leaf {
             Change::Deleted(_) => None,
             Change::Restarted(all) => all.into_iter().next().map(|(_, material)| material),
         };
-        match material {
-            Some(material) => self.load(material, now, Attempt::First),
-            None => tracing::warn!(
+        if let Some(material) = material {
+            self.load(material, now, Attempt::First);
+        } else {
+            tracing::warn!(
                 secret = LEAF_SECRET,
                 "the leaf's Secret is gone; what is served stays"
-            ),
+            );
         }
     }
 

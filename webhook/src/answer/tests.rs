@@ -47,7 +47,7 @@ fn the_patch_adds_the_gate_and_nothing_else(
     if let Some(gates) = gates {
         before["spec"]["readinessGates"] = gates;
     }
-    let (answer, outcome) = answered(&review_of(before.clone()));
+    let (answer, outcome) = answered(&review_of(&before));
     assert_eq!(
         (outcome, &answer["response"]["uid"]),
         (Outcome::Injected, &json!(UID))
@@ -66,9 +66,9 @@ fn the_patch_adds_the_gate_and_nothing_else(
 #[test]
 fn asked_again_it_changes_nothing() {
     let mut pod = pod(0);
-    let (first, _) = answered(&review_of(pod.clone()));
+    let (first, _) = answered(&review_of(&pod));
     apply(&mut pod, &first);
-    let (again, outcome) = answered(&review_of(pod));
+    let (again, outcome) = answered(&review_of(&pod));
     assert_eq!(outcome, Outcome::Skipped("already_gated"));
     assert!(again["response"].get("patch").is_none());
 }
@@ -77,7 +77,7 @@ fn asked_again_it_changes_nothing() {
 fn a_host_network_pod_is_told_why() {
     let mut pod = pod(0);
     pod["spec"]["hostNetwork"] = json!(true);
-    let (answer, outcome) = answered(&review_of(pod));
+    let (answer, outcome) = answered(&review_of(&pod));
     assert_eq!(outcome, Outcome::Skipped("host_network"));
     let warning = answer["response"]["warnings"][0].as_str().unwrap();
     assert!(
@@ -88,7 +88,7 @@ fn a_host_network_pod_is_told_why() {
 
 #[test]
 fn the_namespace_is_the_requests_own() {
-    let mut review = review_of(pod(0));
+    let mut review = review_of(&pod(0));
     review["request"]["object"]["metadata"]["namespace"] = json!("shop");
     review["request"]["namespace"] = json!("elsewhere");
     assert_eq!(answered(&review).1, Outcome::Skipped("not_exposed"));
@@ -99,7 +99,7 @@ fn the_namespace_is_the_requests_own() {
 #[case::eviction("kind", json!({ "kind": "Eviction" }))]
 #[case::no_operation("operation", json!(""))]
 fn only_pod_creations_are_touched(#[case] field: &str, #[case] value: Value) {
-    let mut review = review_of(pod(0));
+    let mut review = review_of(&pod(0));
     review["request"][field] = value;
     assert_eq!(answered(&review).1, Outcome::Skipped("not_a_pod_creation"));
 }
@@ -116,7 +116,7 @@ fn only_pod_creations_are_touched(#[case] field: &str, #[case] value: Value) {
 #[case::host_network_is_text("/request/object/spec/hostNetwork", json!("yes"))]
 #[case::namespace_is_a_number("/request/namespace", json!(1))]
 fn what_is_no_pod_is_let_through_with_a_warning(#[case] at: &str, #[case] value: Value) {
-    let mut review = review_of(pod(0));
+    let mut review = review_of(&pod(0));
     let (parent, field) = at.rsplit_once('/').unwrap();
     review.pointer_mut(parent).unwrap()[field] = value;
     let (answer, outcome) = answered(&review);
@@ -141,7 +141,7 @@ fn what_is_no_review_is_refused_and_the_field_named(
     #[case] value: Value,
     #[case] said: &str,
 ) {
-    let mut review = review_of(pod(0));
+    let mut review = review_of(&pod(0));
     let (parent, field) = at.rsplit_once('/').unwrap();
     review.pointer_mut(parent).unwrap()[field] = value;
     let refusal = answer(review.to_string().as_bytes(), &INDEX)
@@ -152,7 +152,7 @@ fn what_is_no_review_is_refused_and_the_field_named(
 
 #[test]
 fn duplicate_keys_are_not_guessed_at() {
-    let text = review_of(pod(0))
+    let text = review_of(&pod(0))
         .to_string()
         .replacen("\"spec\":", "\"spec\":{},\"spec\":", 1);
     assert_eq!(
@@ -166,7 +166,7 @@ fn duplicate_keys_are_not_guessed_at() {
 
 #[test]
 fn text_that_is_no_utf8_is_let_through_or_refused() {
-    let text = review_of(pod(0))
+    let text = review_of(&pod(0))
         .to_string()
         .replacen("\"web\"", "\"\u{1}\u{1}\u{1}\"", 1);
     let mut bytes = text.into_bytes();
@@ -186,13 +186,13 @@ fn deep_nesting_neither_crashes_nor_hides_the_pod(#[case] open: &str, #[case] cl
     let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
     let mut value = pod(0);
     value["metadata"]["annotations"] = json!("DEEP");
-    let text = review_of(value).to_string().replacen("\"DEEP\"", &deep, 1);
+    let text = review_of(&value).to_string().replacen("\"DEEP\"", &deep, 1);
     assert_eq!(
         answer(text.as_bytes(), &INDEX).unwrap().outcome,
         Outcome::Injected
     );
     assert!(answer(deep.as_bytes(), &INDEX).is_err());
-    let labels = review_of(pod(0)).to_string().replacen(
+    let labels = review_of(&pod(0)).to_string().replacen(
         "\"labels\":{",
         &format!("\"labels\":{deep},\"x\":{{"),
         1,
@@ -216,7 +216,7 @@ fn large_pods_are_answered() {
         .as_array_mut()
         .unwrap()
         .extend(vec![container; 10_000]);
-    assert_eq!(answered(&review_of(pod)).1, Outcome::Injected);
+    assert_eq!(answered(&review_of(&pod)).1, Outcome::Injected);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_flood_of_labels_does_not_take_forever() {
     }
     many.push(service("shop", "web"));
     let index = ExposureIndex::build(&many, &direct_access::Settings::default());
-    let review = review_of(pod).to_string();
+    let review = review_of(&pod).to_string();
     assert_eq!(
         answer(review.as_bytes(), &index).unwrap().outcome,
         Outcome::Injected
@@ -302,7 +302,7 @@ proptest! {
         let whole = if small {
             let pod = json!({ "metadata": { "labels": { "app": "web", "app.kubernetes.io/part-of": "shop" } },
                 "spec": { "readinessGates": [{ "conditionType": "a" }], "hostNetwork": false } });
-            review_of(pod).to_string().into_bytes()
+            review_of(&pod).to_string().into_bytes()
         } else {
             USUAL.clone()
         };

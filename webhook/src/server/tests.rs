@@ -351,7 +351,7 @@ fn the_drain_ends_when_deserted_or_when_nobody_can_hold_a_connection() {
     );
     assert!(over(1, 0, 95));
     assert!(
-        drain.longest() < Duration::from_secs(120),
+        drain.longest() < Duration::from_mins(2),
         "the pod's grace period"
     );
 }
