@@ -1,1 +1,13 @@
-//! (stub)
+//! What the demo, the journeys and the benchmarks share: a view of the cluster they run in, of the
+//! simulated CLB, and a load that counts what fails.
+//!
+//! All of it runs inside the test host (or beside an existing cluster), which sets the environment.
+
+pub mod kubectl;
+pub mod load;
+pub mod sim;
+pub mod wait;
+pub mod workload;
+pub mod world;
+
+pub use world::World;

@@ -1,0 +1,166 @@
+//! The simulated CLB as a person in Tencent's console would see it: through the same API as everyone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clb::{
+    BatchTarget, Client, Config, CreateListener, EnvCredentials, ListenerId, ListenerQuery,
+    LoadBalancerId, Protocol, SECRET_ID, SECRET_KEY, Target,
+};
+
+/// A console of the simulated CLB.
+#[derive(Clone)]
+pub struct Console {
+    client: Client,
+    /// The load balancer looked at.
+    pub load_balancer: LoadBalancerId,
+    /// Where the simulator's own admin endpoint is.
+    pub endpoint: String,
+}
+
+/// A target as the CLB has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// `address:port`.
+    pub address: String,
+    /// 0 to 100.
+    pub weight: u8,
+    /// Whose it is.
+    pub tag: Option<String>,
+    /// The CLB's word for its health.
+    pub health: String,
+}
+
+impl Console {
+    /// Looks at one load balancer with the credentials the test host gave.
+    pub fn new(load_balancer: &str) -> Result<Self> {
+        let endpoint = std::env::var("CLB_SIM_ENDPOINT")
+            .context("CLB_SIM_ENDPOINT is not set: run this in the test host")?;
+        let variable = |name: &str| match name {
+            SECRET_ID => std::env::var("CLB_SIM_SECRET_ID").ok(),
+            SECRET_KEY => std::env::var("CLB_SIM_SECRET_KEY").ok(),
+            _ => None,
+        };
+        let credentials = Arc::new(EnvCredentials::new(variable));
+        let region = "ap-guangzhou".parse()?;
+        let config = Config::new(endpoint.parse()?, region, credentials, Arc::new(now));
+        let client = Client::new(config)?;
+        Ok(Self {
+            client,
+            load_balancer: LoadBalancerId::new(load_balancer),
+            endpoint,
+        })
+    }
+
+    /// The load balancer's first VIP.
+    pub async fn vip(&self) -> Result<String> {
+        let found = self
+            .client
+            .describe_load_balancers(std::slice::from_ref(&self.load_balancer))
+            .await?;
+        let vips = found.into_iter().flat_map(|one| one.load_balancer_vips);
+        vips.into_iter()
+            .next()
+            .with_context(|| format!("{} has no VIP", self.load_balancer))
+    }
+
+    /// The listener on a port.
+    pub async fn listener(&self, port: u16) -> Result<Option<clb::Listener>> {
+        let all = self
+            .client
+            .describe_listeners(&self.load_balancer, &ListenerQuery::default())
+            .await?;
+        Ok(all.into_iter().find(|listener| listener.port == port))
+    }
+
+    /// The targets of the listener on a port, sorted, with their health.
+    pub async fn targets(&self, port: u16) -> Result<Vec<Bound>> {
+        let Some(listener) = self.listener(port).await? else {
+            return Ok(vec![]);
+        };
+        let ids = [listener.listener_id];
+        let listeners = self
+            .client
+            .describe_targets(&self.load_balancer, &ids)
+            .await?;
+        let health = self.health(&ids).await?;
+        let mut bound: Vec<_> = listeners
+            .into_iter()
+            .flat_map(|listener| listener.targets)
+            .filter_map(|target| {
+                let address = target.address()?.to_string();
+                let weight = target.weight.unwrap_or_default();
+                let health = health.get(&address).cloned().unwrap_or_default();
+                Some(Bound {
+                    address,
+                    weight,
+                    tag: target.tag,
+                    health,
+                })
+            })
+            .collect();
+        bound.sort_by(|a, b| a.address.cmp(&b.address));
+        Ok(bound)
+    }
+
+    async fn health(&self, ids: &[ListenerId]) -> Result<BTreeMap<String, String>> {
+        let found = self
+            .client
+            .describe_target_health(std::slice::from_ref(&self.load_balancer), ids)
+            .await?;
+        let rules = found
+            .into_iter()
+            .flat_map(|lb| lb.listeners)
+            .flat_map(|listener| listener.rules);
+        let targets = rules.flat_map(|rule| rule.targets);
+        let named = targets.filter_map(|target| {
+            Some((
+                target.address()?.to_string(),
+                format!("{:?}", target.state()),
+            ))
+        });
+        Ok(named.collect())
+    }
+
+    /// Creates a listener, as somebody else would.
+    pub async fn create_listener(&self, protocol: Protocol, port: u16) -> Result<ListenerId> {
+        let create =
+            CreateListener::new(self.load_balancer.clone(), protocol, port, "somebody-elses");
+        let created = self.client.create_listener(&create).await?;
+        self.client
+            .wait_task(&created.task, std::time::Duration::from_secs(10))
+            .await?;
+        created
+            .ids
+            .into_iter()
+            .next()
+            .context("CreateListener gave no id")
+    }
+
+    /// Binds a target without clb-gate's tag, as somebody else would.
+    pub async fn bind_foreign(&self, port: u16, address: std::net::SocketAddr) -> Result<()> {
+        let listener = self
+            .listener(port)
+            .await?
+            .with_context(|| format!("no listener on {port}"))?;
+        let target = Target::new(address.ip(), address.port()).weight(0);
+        let batch = [BatchTarget {
+            listener_id: listener.listener_id,
+            location_id: None,
+            target,
+        }];
+        self.client
+            .batch_register_targets(&self.load_balancer, &batch)
+            .await?;
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests' own clock, for signing"
+)]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
