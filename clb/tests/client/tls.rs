@@ -88,6 +88,7 @@ async fn an_extra_ca_that_is_none_is_refused_at_the_start() {
 fn an_image_without_roots_is_told_at_the_start() {
     let output = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tls::in_an_image_without_roots", "--ignored"])
+        .env("SSL_CERT_DIR", "/nonexistent")
         .env("SSL_CERT_FILE", "/nonexistent")
         .output()
         .unwrap();
