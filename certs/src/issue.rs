@@ -26,6 +26,10 @@ pub const LEAF_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// Certificates start an hour in the past, for API servers whose clock is behind ours.
 pub const BACKDATE: SignedDuration = SignedDuration::from_hours(1);
 
+/// The leaf's common name is for people; nobody verifies it, and the DNS names may be longer than the 64
+/// characters it can hold.
+const LEAF_NAME: &str = "clb-gate webhook";
+
 /// RFC 5280 4.1.2.2: at most 20 octets, positive; 16 random ones never repeat.
 const SERIAL_BYTES: usize = 16;
 
@@ -103,7 +107,7 @@ pub fn ca(generation: u64, now: Timestamp) -> Result<Issued, Error> {
 
 /// A leaf for `names`, signed by `signer`.
 pub fn leaf(signer: &Signer, names: &ServiceNames, now: Timestamp) -> Result<Issued, Error> {
-    let mut params = params(names.short(), now, LEAF_LIFE)?;
+    let mut params = params(LEAF_NAME, now, LEAF_LIFE)?;
     for name in names.all() {
         let name = rcgen::string::Ia5String::try_from(name)?;
         params.subject_alt_names.push(rcgen::SanType::DnsName(name));

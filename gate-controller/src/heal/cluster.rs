@@ -23,6 +23,15 @@ use super::{decide::Seen, registration};
 /// Enough for a healthy API server; a slower one is asked again.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// What became of a Secret that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It stands as written.
+    Written,
+    /// It stood in the way and is gone.
+    Deleted,
+}
+
 /// Handles on what is looked at and written.
 #[derive(Clone)]
 pub(super) struct Cluster {
@@ -82,13 +91,13 @@ impl Cluster {
 
     /// Writes a Secret. One that cannot be written (someone made it immutable) is deleted, exactly as
     /// it was read; the next look makes it anew.
-    pub(super) async fn write_secret(&self, secret: &Secret) -> Result<(), CallError> {
+    pub(super) async fn write_secret(&self, secret: &Secret) -> Result<Outcome, CallError> {
         match write(&self.secrets, "Secret", secret).await {
             Err(error) if error.is_invalid() && secret.metadata.resource_version.is_some() => {
                 tracing::warn!(%error, "the Secret cannot be replaced, deleting it");
-                self.delete_secret(secret).await
+                self.delete_secret(secret).await.map(|()| Outcome::Deleted)
             }
-            result => result,
+            result => result.map(|()| Outcome::Written),
         }
     }
 

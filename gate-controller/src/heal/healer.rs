@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{
     HealContext,
     budget::{Allowance, Budget},
-    cluster::Cluster,
+    cluster::{Cluster, Outcome},
     decide::{Seen, Wanted, decide},
     registration::{self, Heal, Hold},
     secrets::change_for,
@@ -160,9 +160,11 @@ impl Healer {
         if let Some(until) = self.over_budget(change.name) {
             return Ok(Next::By(until));
         }
-        self.cluster.write_secret(&change.secret).await?;
+        let outcome = self.cluster.write_secret(&change.secret).await?;
         self.wrote(change.name);
-        tracing::info!(secret = change.name, why = change.why, "wrote the Secret");
+        if outcome == Outcome::Written {
+            tracing::info!(secret = change.name, why = change.why, "wrote the Secret");
+        }
         Ok(Next::Again)
     }
 

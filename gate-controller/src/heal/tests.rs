@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     convert::Infallible,
     sync::Arc,
+    time::Duration,
 };
 
 use certs::layout::{CA_SECRET, LEAF_SECRET};
@@ -118,15 +119,19 @@ impl World {
     }
 
     fn healer(&self) -> Healer {
+        Healer::new(self.context())
+    }
+
+    fn context(&self) -> HealContext {
         let (_, failure_policy) = watch::channel(FailurePolicy::Ignore);
-        Healer::new(HealContext {
+        HealContext {
             client: self.client(),
             namespace: "clb-gate".to_owned(),
             service_name: "clb-gate-webhook".to_owned(),
             failure_policy,
             recorder: Recorder::silent(),
             metrics: HealMetrics::default(),
-        })
+        }
     }
 
     /// Turns until a turn writes nothing and has no reason to come back soon; returns the writes.
@@ -135,7 +140,7 @@ impl World {
         for _ in 0..40 {
             match healer.turn().await {
                 Next::Again => {}
-                Next::By(at) if at < Instant::now() + std::time::Duration::from_secs(20) => {
+                Next::By(at) if at < Instant::now() + Duration::from_secs(20) => {
                     sleep_until(at).await;
                 }
                 Next::By(_) => return self.0.lock().writes.clone(),
@@ -156,6 +161,13 @@ impl World {
         let mut object = server.objects[path].clone();
         edit(&mut object);
         server.store(path.to_owned(), object);
+    }
+
+    /// A small change to the registration.
+    fn tamper(&self) {
+        self.edit(&registration(), |o| {
+            o["webhooks"][0]["timeoutSeconds"] = json!(30);
+        });
     }
 
     fn delete(&self, path: &str) {
@@ -257,9 +269,7 @@ async fn nothing_is_healed_while_the_namespace_goes() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_race_is_looked_at_again() {
     let (world, mut healer) = World::settled().await;
-    world.edit(&registration(), |o| {
-        o["webhooks"][0]["timeoutSeconds"] = json!(30)
-    });
+    world.tamper();
     world.0.lock().refusals.push_back(StatusCode::CONFLICT);
     assert_eq!(
         world.settle(&mut healer).await,
@@ -294,11 +304,9 @@ async fn a_secret_that_cannot_be_replaced_is_made_anew() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_registration_does_not_stop_the_certificates() {
     let (world, mut healer) = World::settled().await;
-    world.edit(&registration(), |o| {
-        o["webhooks"][0]["timeoutSeconds"] = json!(30)
-    });
+    world.tamper();
     world.delete(&secret(LEAF_SECRET));
-    sleep_until(Instant::now() + std::time::Duration::from_secs(5)).await;
+    sleep_until(Instant::now() + Duration::from_secs(5)).await;
     world.0.lock().writes.clear();
     world.0.lock().refusals.push_back(StatusCode::FORBIDDEN);
     assert!(matches!(healer.turn().await, Next::By(_)));
@@ -328,22 +336,54 @@ async fn refusals_are_retried_ever_more_slowly() {
 async fn a_fight_is_slowed_down_and_a_calm_minute_forgets_it() {
     let (world, mut healer) = World::settled().await;
     let mut repairs = 0;
-    let end = Instant::now() + std::time::Duration::from_secs(50);
+    let end = Instant::now() + Duration::from_secs(50);
     while Instant::now() < end {
-        world.edit(&registration(), |o| {
-            o["webhooks"][0]["timeoutSeconds"] = json!(30)
-        });
+        world.tamper();
         repairs += usize::from(healer.turn().await == Next::Again);
-        sleep_until(Instant::now() + std::time::Duration::from_millis(100)).await;
+        sleep_until(Instant::now() + Duration::from_millis(100)).await;
     }
     assert!(
         (110..130).contains(&repairs),
         "{repairs} repairs in a fight of 50 s"
     );
-    sleep_until(Instant::now() + std::time::Duration::from_secs(70)).await;
+    sleep_until(Instant::now() + Duration::from_secs(70)).await;
     assert_eq!(world.settle(&mut healer).await, [PUT_REGISTRATION]);
-    world.edit(&registration(), |o| {
-        o["webhooks"][0]["timeoutSeconds"] = json!(30)
-    });
+    world.tamper();
     assert_eq!(healer.turn().await, Next::Again);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_lead_writes_nothing() {
+    let world = World::new();
+    let draining = CancellationToken::new();
+    let healing = run(world.context(), Leadership::never(), draining.clone());
+    let minute = tokio::time::sleep(Duration::from_mins(1));
+    tokio::join!(async { healing.await.unwrap() }, async {
+        minute.await;
+        draining.cancel();
+    });
+    assert!(world.0.lock().writes.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_heals_without_any_watch_and_stops_when_told() {
+    let world = World::new();
+    let draining = CancellationToken::new();
+    let healing = run(world.context(), Leadership::undisputed(), draining.clone());
+    tokio::join!(async { healing.await.unwrap() }, async {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        world.tamper();
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        draining.cancel();
+    });
+    let writes = world.0.lock().writes.clone();
+    assert_eq!(
+        writes,
+        [
+            POST_SECRET,
+            POST_SECRET,
+            POST_REGISTRATION,
+            PUT_REGISTRATION
+        ]
+    );
 }
