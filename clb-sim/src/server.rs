@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 /// Connections per door.
@@ -34,13 +34,14 @@ pub(crate) struct Door {
     pub(crate) listener: TcpListener,
     /// Plain HTTP without.
     pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) tracker: TaskTracker,
 }
 
 impl Door {
     /// Serves until it is dropped.
     pub(crate) async fn serve(self) {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
+        // Owned here, so that connections end with their door.
+        let mut connections = JoinSet::new();
         loop {
             let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
                 return;
@@ -54,10 +55,11 @@ impl Door {
                 }
             };
             let (api, tls) = (Arc::clone(&self.api), self.tls.clone());
-            self.tracker.spawn(async move {
+            connections.spawn(async move {
                 connection(api, tls, stream).await;
                 drop(permit);
             });
+            while connections.try_join_next().is_some() {}
         }
     }
 }

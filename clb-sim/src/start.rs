@@ -3,6 +3,9 @@
 use crate::api::{Api, Secret};
 use crate::cidr::Cidr;
 use crate::clock;
+use crate::forward;
+use crate::health::checker;
+use crate::open_files;
 use crate::server::Door;
 use crate::shared::Shared;
 use crate::state::parts::Network;
@@ -15,7 +18,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_util::task::TaskTracker;
 
 /// Everything an operator can choose.
 #[derive(Clone)]
@@ -140,13 +142,13 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         u64::from(config.call_ms),
     ));
     let mut parts = JoinSet::new();
-    let (http, http_addr) = listen(config.listen).await?;
-    serve(&mut parts, &api, http, None);
+    let (plain, http_addr) = listen(config.listen).await?;
+    serve(&mut parts, &api, plain, None);
     let mut https_addr = None;
     if let Some(tls) = &config.tls {
         let acceptor = tls::acceptor(&tls.cert, &tls.key)?;
-        let (https, address) = listen(tls.listen).await?;
-        serve(&mut parts, &api, https, Some(acceptor));
+        let (secure, address) = listen(tls.listen).await?;
+        serve(&mut parts, &api, secure, Some(acceptor));
         https_addr = Some(address);
     }
     run_parts(&mut parts, &shared, &config);
@@ -163,9 +165,11 @@ fn run_parts(parts: &mut JoinSet<()>, shared: &Arc<Shared>, config: &Config) {
     let settling = Arc::clone(shared);
     parts.spawn(async move { settling.settle_when_due().await });
     if let Some(path) = config.state.clone() {
-        let shared = Arc::clone(shared);
-        parts.spawn(async move { store::save_on_change(path, &shared).await });
+        parts.spawn(store::save_on_change(path, Arc::clone(shared)));
     }
+    parts.spawn(checker::run(Arc::clone(shared)));
+    let (interface, connections) = (config.vip_interface.clone(), open_files::connections());
+    parts.spawn(forward::run(Arc::clone(shared), interface, connections));
 }
 
 fn serve(
@@ -178,7 +182,6 @@ fn serve(
         api: Arc::clone(api),
         listener,
         tls,
-        tracker: TaskTracker::new(),
     };
     parts.spawn(door.serve());
 }
@@ -205,6 +208,8 @@ fn world(config: &Config) -> Result<Model, StartError> {
             add(&mut model, wanted)?;
         }
     }
+    // These exist already: nobody waits for their creation.
+    model.settle(clock::now() + model.settings.task_ms);
     Ok(model)
 }
 

@@ -4,6 +4,7 @@ use crate::shared::Shared;
 use crate::state::Model;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
 
@@ -65,13 +66,16 @@ pub(crate) fn save(path: &Path, shared: &Shared) -> Result<(), StoreError> {
 }
 
 /// Saves after every change of structure; verdicts are not kept.
-pub(crate) async fn save_on_change(path: PathBuf, shared: &Shared) {
+pub(crate) async fn save_on_change(path: PathBuf, shared: Arc<Shared>) {
     let mut changes = shared.follow();
     let mut saved = None;
     loop {
         let structure = changes.borrow_and_update().structure;
         if saved != Some(structure) {
-            if let Err(error) = tokio::task::block_in_place(|| save(&path, shared)) {
+            let (path, shared) = (path.clone(), Arc::clone(&shared));
+            // Writing and syncing a file blocks.
+            let written = tokio::task::spawn_blocking(move || save(&path, &shared)).await;
+            if let Ok(Err(error)) = written {
                 warn!(%error, "state not saved");
             }
             saved = Some(structure);

@@ -120,12 +120,12 @@ impl<'a> Claim<'a> {
 }
 
 fn canonical_request(parts: &Parts, body: &[u8], signed: &[&str]) -> Result<String, Refusal> {
-    let mut lines = String::new();
-    for name in signed {
+    let line = |name: &&str| {
         let value = header(&parts.headers, name)
             .ok_or_else(|| malformed(format!("SignedHeaders names {name}, which was not sent")))?;
-        lines.push_str(&format!("{name}:{}\n", value.trim().to_lowercase()));
-    }
+        Ok(format!("{name}:{}\n", value.trim().to_lowercase()))
+    };
+    let lines: String = signed.iter().map(line).collect::<Result<_, Refusal>>()?;
     let unsigned = header(&parts.headers, "x-tc-content-sha256") == Some("UNSIGNED-PAYLOAD");
     let payload: &[u8] = if unsigned { b"UNSIGNED-PAYLOAD" } else { body };
     Ok(format!(

@@ -126,9 +126,12 @@ fn location(listener: &Listener) -> String {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Health {
-    load_balancer_ids: Vec<String>,
-    listener_ids: Option<Vec<String>>,
-    location_ids: Option<Vec<String>>,
+    #[serde(rename = "LoadBalancerIds")]
+    load_balancers: Vec<String>,
+    #[serde(rename = "ListenerIds")]
+    listeners: Option<Vec<String>>,
+    #[serde(rename = "LocationIds")]
+    locations: Option<Vec<String>>,
 }
 
 impl Params for Health {}
@@ -136,11 +139,11 @@ impl Params for Health {}
 pub(super) fn health(model: &mut Model, _: &Call, params: &Health) -> Result<Reply, Refusal> {
     at_most(
         "LoadBalancerIds",
-        params.load_balancer_ids.len(),
+        params.load_balancers.len(),
         LOAD_BALANCERS_PER_CALL,
     )?;
     let mut shown = Vec::new();
-    for id in &params.load_balancer_ids {
+    for id in &params.load_balancers {
         shown.push(show_health(model.load_balancer(id)?, params));
     }
     Ok(Reply::now(json!({ "LoadBalancers": shown })))
@@ -148,11 +151,11 @@ pub(super) fn health(model: &mut Model, _: &Call, params: &Health) -> Result<Rep
 
 fn show_health(load_balancer: &LoadBalancer, params: &Health) -> Value {
     let wanted = Wanted {
-        ids: params.listener_ids.as_deref().unwrap_or_default(),
+        ids: params.listeners.as_deref().unwrap_or_default(),
         protocol: None,
         port: None,
     };
-    let locations = params.location_ids.as_deref().unwrap_or_default();
+    let locations = params.locations.as_deref().unwrap_or_default();
     let listeners: Vec<Value> = wanted
         .of(load_balancer)
         .filter(|listener| locations.is_empty() || locations.contains(&location(listener)))

@@ -1,0 +1,67 @@
+//! One probe of one target, within its timeout.
+
+use crate::state::health_check::{CheckKind, HealthCheck, HttpCheck};
+use bytes::Bytes;
+use http::{Method, Request, Version};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Whether the target answers as the check wants, in time.
+pub(crate) async fn probe(check: &HealthCheck, target: SocketAddr) -> bool {
+    let address = SocketAddr::new(target.ip(), check.port.unwrap_or_else(|| target.port()));
+    let attempt = async {
+        let Ok(stream) = TcpStream::connect(address).await else {
+            return false;
+        };
+        // Like the real probe, end with a reset: no connection is left in TIME_WAIT.
+        let _ = stream.set_zero_linger();
+        match &check.kind {
+            CheckKind::Tcp => true,
+            CheckKind::Http(http) => status(stream, http)
+                .await
+                .is_some_and(|status| http.accepts(status)),
+            CheckKind::Ping => false,
+        }
+    };
+    let time = Duration::from_secs(check.timeout_s.into());
+    tokio::time::timeout(time, attempt).await.unwrap_or(false)
+}
+
+async fn status(stream: TcpStream, check: &HttpCheck) -> Option<u16> {
+    let request = request(check)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::pin!(connection);
+    let response = sender.send_request(request);
+    tokio::pin!(response);
+    let response = tokio::select! {
+        biased;
+        response = &mut response => response,
+        // The connection may end in the same moment; the answer is there or is an error.
+        _ = &mut connection => response.await,
+    };
+    Some(response.ok()?.status().as_u16())
+}
+
+fn request(check: &HttpCheck) -> Option<Request<Empty<Bytes>>> {
+    Request::builder()
+        .method(if check.head {
+            Method::HEAD
+        } else {
+            Method::GET
+        })
+        .uri(&check.path)
+        .version(if check.version_1_0 {
+            Version::HTTP_10
+        } else {
+            Version::HTTP_11
+        })
+        .header("host", &check.domain)
+        .header("user-agent", "clb-healthcheck")
+        .header("connection", "close")
+        .body(Empty::new())
+        .ok()
+}
