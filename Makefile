@@ -12,7 +12,8 @@ OUT := target/$(TARGET)/release
 HOST := $(OUT)/host
 # Outlives the clone: Kubernetes' binaries, tools, the logs of the last failure.
 CACHE := $(if $(CLB_GATE_CACHE),$(CLB_GATE_CACHE),$(HOME)/.cache/clb-gate)
-# Handed on by the environment, so that any quoting survives.
+# Handed on by the environment and as it was written, so that quoting and dollar signs survive.
+override CMD := $(value CMD)
 export CMD
 
 .PHONY: help
@@ -49,9 +50,22 @@ host: build ## Run CMD='...' in a new cluster with clb-gate and a simulated CLB
 shell: build ## The same, with an interactive shell
 	@exec $(HOST) shell
 
+.PHONY: demo
+demo: build ## See the main job: gates, a rollout under load, a table
+	@exec $(HOST) run -- demo
+
 .PHONY: clean-host
 clean-host: build ## Remove what killed runs of the cluster have left
 	@exec $(HOST) clean
+
+.PHONY: manifests
+manifests: setup ## Render manifests/install.yaml
+	@$(HOST) run --bare -- "kubectl kustomize manifests/overlays/self-managed" > target/install.yaml
+	@mv target/install.yaml manifests/install.yaml
+
+.PHONY: bench
+bench: cargo-present ## The admission handler, and HTTPS beside two reference servers
+	@cargo bench --workspace --bench admission --bench https
 
 # ---- checks ----
 

@@ -71,6 +71,8 @@ pub struct ServiceFacts {
     pub annotations: BTreeMap<String, String>,
     /// Ports.
     pub ports: Vec<PortFacts>,
+    /// When it was created: the older of two Services that claim a port keeps it.
+    pub created: Option<jiff::Timestamp>,
     /// Whether it has a deletion timestamp.
     pub going: bool,
 }
@@ -96,6 +98,7 @@ impl ServiceFacts {
                 .into_iter()
                 .filter_map(port)
                 .collect(),
+            created: meta.creation_timestamp.map(|time| time.0),
             going: meta.deletion_timestamp.is_some(),
         }
     }
