@@ -25,6 +25,7 @@ use direct_access::{ExposureIndex, Settings};
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use runtime::{Change, Key};
+use serde::de::IgnoredAny;
 use tokio::time::Instant;
 use tower::Service;
 use webhook::{
@@ -123,7 +124,7 @@ fn percentile(sorted: &[Duration], share: f64) -> f64 {
     sorted[at].as_secs_f64() * 1e6
 }
 
-/// Criterion's part: the decision alone, without HTTP.
+/// Criterion's part: the decision alone, without HTTP, beside skipping through the same JSON.
 fn decision(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("answer");
     group
@@ -133,12 +134,15 @@ fn decision(criterion: &mut Criterion) {
     for (bytes, _) in &SIZES[..2] {
         let review = fixtures::review(*bytes);
         group.throughput(Throughput::Bytes(review.len() as u64));
+        let id = BenchmarkId::new(format!("{}KB", bytes / KIB), "skip");
+        let skip = |review| serde_json::from_slice::<IgnoredAny>(review).unwrap();
+        group.bench_function(id, |bencher| bencher.iter(|| skip(black_box(&review))));
         for services in SERVICES {
             let index = ExposureIndex::build(&fixtures::services(services), &Settings::default());
             assert_eq!(answer(&review, &index).unwrap().outcome, Outcome::Injected);
             let id = BenchmarkId::new(format!("{}KB", bytes / KIB), services);
             group.bench_function(id, |bencher| {
-                bencher.iter(|| answer(black_box(&review), &index))
+                bencher.iter(|| answer(black_box(&review), &index));
             });
         }
     }

@@ -20,6 +20,9 @@ const KIND: &str = "AdmissionReview";
 /// The API server cuts a longer warning.
 const LONGEST_WARNING: usize = 256;
 
+/// Room for an answer with a patch.
+const USUAL_ANSWER: usize = 512;
+
 /// What was done with a review; one label of the metrics each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
@@ -207,8 +210,10 @@ fn encode(response: Response<'_>) -> Vec<u8> {
         kind: KIND,
         response,
     };
+    let mut text = Vec::with_capacity(USUAL_ANSWER);
     // Strings, booleans and options always serialise; an empty body would count as a failed call.
-    serde_json::to_vec(&body).unwrap_or_default()
+    serde_json::to_writer(&mut text, &body).ok();
+    text
 }
 
 static ADD_ARRAY: LazyLock<String> = LazyLock::new(|| {

@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -72,50 +72,79 @@ async fn respond(
     Ok(response)
 }
 
-/// How long a peer may be silent.
+/// How long a peer may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// In the middle of a request's head.
+    /// For a request's body.
+    pub(crate) body: Duration,
+    /// For a request's head, from its first byte.
     pub(crate) head: Duration,
     /// Between requests.
     pub(crate) idle: Duration,
 }
 
-/// Where a connection is. Written by the service, read by the stream, both in the same task.
-#[derive(Debug, Default)]
-struct Phase(AtomicU8);
-
-impl Phase {
-    /// Nothing of a request has arrived.
-    const IDLE: u8 = 0;
-    /// Something has.
-    const HEAD: u8 = 1;
-    /// A request is being answered; reading its body has a deadline of its own.
-    const REQUEST: u8 = 2;
-
-    fn get(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+impl Patience {
+    fn allowed(&self, phase: u32) -> Duration {
+        match phase {
+            Phase::IDLE => self.idle,
+            Phase::HEAD => self.head,
+            _ => self.body,
+        }
     }
 
-    fn set(&self, phase: u8) {
-        self.0.store(phase, Ordering::Relaxed);
+    /// How often a connection looks at its clock.
+    fn look_every(&self) -> Duration {
+        self.idle.min(self.head).min(self.body) / 4
     }
 }
 
-/// A stream whose reads fail when the peer has been silent for too long.
+/// Where a connection is. Written by the service, read by the stream, both in the same task. It
+/// counts changes in its upper bits: back in the same phase is not the same as never having left it.
+#[derive(Debug, Default)]
+struct Phase(AtomicU32);
+
+impl Phase {
+    /// Nothing of a request has arrived.
+    const IDLE: u32 = 0;
+    /// Something has.
+    const HEAD: u32 = 1;
+    /// A request's head has been read; its body may still be coming.
+    const REQUEST: u32 = 2;
+    /// The bits of the phase.
+    const MASK: u32 = 3;
+
+    fn get(&self) -> u32 {
+        self.mark() & Self::MASK
+    }
+
+    /// Differs after every change.
+    fn mark(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, phase: u32) {
+        let changes = (self.mark() & !Self::MASK).wrapping_add(Self::MASK + 1);
+        self.0.store(changes | phase, Ordering::Relaxed);
+    }
+}
+
+/// A stream whose reads fail when the peer takes too long.
+///
+/// Its alarm rings at a steady, slow beat and is never moved by a request: moving a timer wakes the
+/// runtime's driver, which costs more than judging a review. So a limit strikes up to a quarter late.
 struct Timed<S> {
     stream: S,
     phase: Arc<Phase>,
     patience: Patience,
-    /// The phase at the last look, and since when.
-    seen: (u8, Instant),
+    /// The phase's mark at the last look, and since when it has been the same.
+    seen: (u32, Instant),
     alarm: Pin<Box<Sleep>>,
 }
 
 impl<S> Timed<S> {
     fn new(stream: S, phase: Arc<Phase>, patience: Patience) -> Self {
-        let seen = (Phase::IDLE, Instant::now());
-        let alarm = Box::pin(tokio::time::sleep_until(seen.1 + patience.idle));
+        let seen = (phase.mark(), Instant::now());
+        let alarm = Box::pin(tokio::time::sleep_until(seen.1 + patience.look_every()));
         Self {
             stream,
             phase,
@@ -125,33 +154,19 @@ impl<S> Timed<S> {
         }
     }
 
-    /// Ready when the peer's time is up. The alarm is moved only when it would ring too late, and set
-    /// anew when it rang too early, so that a busy connection hardly touches the timer.
+    /// Ready when the peer's time is up.
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.deadline() else {
-            return Poll::Pending;
-        };
-        if self.alarm.deadline() > deadline {
-            self.alarm.as_mut().reset(deadline);
+        let mark = self.phase.mark();
+        if self.seen.0 != mark {
+            self.seen = (mark, Instant::now());
         }
         loop {
             ready!(self.alarm.as_mut().poll(cx));
-            if Instant::now() >= deadline {
+            if self.seen.1.elapsed() >= self.patience.allowed(self.phase.get()) {
                 return Poll::Ready(());
             }
-            self.alarm.as_mut().reset(deadline);
-        }
-    }
-
-    fn deadline(&mut self) -> Option<Instant> {
-        let phase = self.phase.get();
-        if self.seen.0 != phase {
-            self.seen = (phase, Instant::now());
-        }
-        match phase {
-            Phase::IDLE => Some(self.seen.1 + self.patience.idle),
-            Phase::HEAD => Some(self.seen.1 + self.patience.head),
-            _ => None,
+            let next = Instant::now() + self.patience.look_every();
+            self.alarm.as_mut().reset(next);
         }
     }
 }
@@ -205,5 +220,72 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        body: Duration::from_secs(5),
+        head: Duration::from_secs(5),
+        idle: Duration::from_mins(3),
+    };
+
+    fn timed() -> (DuplexStream, Timed<DuplexStream>, Arc<Phase>) {
+        let (peer, stream) = duplex(64);
+        let phase = Arc::new(Phase::default());
+        (peer, Timed::new(stream, phase.clone(), PATIENCE), phase)
+    }
+
+    /// How long a read lasts with a peer that says nothing more.
+    async fn silence(stream: &mut Timed<DuplexStream>) -> Duration {
+        let started = Instant::now();
+        let error = stream.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        started.elapsed()
+    }
+
+    fn about(limit: Duration) -> std::ops::Range<Duration> {
+        limit..limit + PATIENCE.look_every() + Duration::from_millis(10)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_phase_has_its_limit() {
+        let (_peer, mut stream, phase) = timed();
+        assert!(about(PATIENCE.idle).contains(&silence(&mut stream).await));
+        phase.set(Phase::HEAD);
+        assert!(about(PATIENCE.head).contains(&silence(&mut stream).await));
+        phase.set(Phase::REQUEST);
+        assert!(about(PATIENCE.body).contains(&silence(&mut stream).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_byte_of_a_request_starts_its_head() {
+        let (mut peer, mut stream, phase) = timed();
+        peer.write_all(b"P").await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'P');
+        assert_eq!(phase.get(), Phase::HEAD);
+        assert!(about(PATIENCE.head).contains(&silence(&mut stream).await));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_connection_is_never_taken_for_an_idle_one() {
+        let (mut peer, mut stream, phase) = timed();
+        for _ in 0..5 {
+            // A whole request is there at once and is answered at once: every pending read is an idle one.
+            let sending = async {
+                tokio::time::sleep(PATIENCE.idle / 2).await;
+                peer.write_all(b"P").await.unwrap();
+            };
+            let (byte, ()) = tokio::join!(stream.read_u8(), sending);
+            assert_eq!(byte.unwrap(), b'P');
+            phase.set(Phase::REQUEST);
+            phase.set(Phase::IDLE);
+        }
+        assert!(about(PATIENCE.idle).contains(&silence(&mut stream).await));
     }
 }

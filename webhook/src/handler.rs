@@ -18,7 +18,7 @@ use axum::{
     routing::post,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -38,8 +38,10 @@ pub const LARGEST_BODY: usize = 7 * 1024 * 1024;
 const SMALL_BODY: usize = 64 * 1024;
 /// What larger bodies may take together.
 const LARGE_BODIES: usize = 4 * LARGEST_BODY;
-/// The API server gives a webhook 3 s at most here; a body that takes longer has no one waiting.
-const BODY_DEADLINE: Duration = Duration::from_secs(5);
+/// For a large body and its turn. The API server waits 3 s at most, so no one waits longer. Small
+/// bodies have no timer of their own, which would cost as much as judging them: the connection's limit
+/// on silence ends them.
+const LARGE_BODY_DEADLINE: Duration = Duration::from_secs(5);
 /// The only content type the API server sends.
 const JSON: &str = "application/json";
 
@@ -152,30 +154,32 @@ async fn read(request: Request, large_bodies: &Semaphore) -> Result<Bytes, Refus
     if most > LARGEST_BODY {
         return Err(TOO_LARGE);
     }
+    if most <= SMALL_BODY {
+        return whole(body).await;
+    }
     let reading = async {
         let _share = share(large_bodies, most).await;
-        let whole = Limited::new(body, LARGEST_BODY).collect().await;
-        whole
-            .map(http_body_util::Collected::to_bytes)
-            .map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    TOO_LARGE
-                } else {
-                    BROKEN
-                }
-            })
+        whole(body).await
     };
-    tokio::time::timeout(BODY_DEADLINE, reading)
+    tokio::time::timeout(LARGE_BODY_DEADLINE, reading)
         .await
         .unwrap_or(Err(TOO_SLOW))
+}
+
+async fn whole(body: Body) -> Result<Bytes, Refused> {
+    let collected = Limited::new(body, LARGEST_BODY).collect().await;
+    collected.map(Collected::to_bytes).map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            TOO_LARGE
+        } else {
+            BROKEN
+        }
+    })
 }
 
 /// A share of the memory for large bodies, so that many at once wait for each other instead of
 /// taking it all.
 async fn share(large_bodies: &Semaphore, bytes: usize) -> Option<SemaphorePermit<'_>> {
-    if bytes <= SMALL_BODY {
-        return None;
-    }
     large_bodies
         .acquire_many(u32::try_from(bytes).ok()?)
         .await

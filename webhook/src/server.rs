@@ -47,6 +47,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// For a request's head, from its first byte.
     pub head: Duration,
+    /// For a request's body. The API server gives a webhook 3 s at most here, so no one waits longer.
+    pub body: Duration,
     /// For an idle connection: twice the 90 s after which an API server closes it itself.
     pub idle: Duration,
 }
@@ -57,6 +59,7 @@ impl Default for Limits {
             connections: 1_024,
             handshake: 5 * SECOND,
             head: 5 * SECOND,
+            body: 5 * SECOND,
             idle: 180 * SECOND,
         }
     }
@@ -235,6 +238,7 @@ impl Accepting {
         let Limits {
             handshake,
             head,
+            body,
             idle,
             ..
         } = self.server.limits;
@@ -247,7 +251,7 @@ impl Accepting {
                 return;
             };
             let _open = Open::count(metrics.connections.clone());
-            let patience = Patience { head, idle };
+            let patience = Patience { body, head, idle };
             if let Err(error) = connection::serve(stream, router, patience, closing, finish).await {
                 tracing::debug!(%error, "connection ended with an error");
             }

@@ -76,7 +76,7 @@ pub(crate) fn run(child: &Child, review: &[u8], kind: Kind, time: Duration) -> S
     let latencies = local.block_on(all(child.address, request(review).into(), kind, time));
     Sample {
         latencies,
-        cpu: child.cpu() - cpu,
+        cpu: child.cpu().saturating_sub(cpu),
         wall: started.elapsed(),
     }
 }

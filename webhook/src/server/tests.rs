@@ -29,6 +29,7 @@ const LIMITS: Limits = Limits {
     connections: 64,
     handshake: NEVER,
     head: NEVER,
+    body: NEVER,
     idle: NEVER,
 };
 const DRAIN: Drain = Drain {
@@ -245,6 +246,21 @@ async fn slow_heads_end_but_idle_connections_stay() {
     slow_again.ended().await;
     assert!(fresh.ask().await.starts_with("HTTP/1.1 200"));
     assert!(used.ask().await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn slow_bodies_end() {
+    let rig = Rig::start(
+        Limits {
+            body: SOON,
+            ..LIMITS
+        },
+        DRAIN,
+    )
+    .await;
+    let mut slow = rig.connect().await;
+    slow.0.write_all(b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{").await.unwrap();
+    slow.ended().await;
 }
 
 #[tokio::test]
