@@ -52,7 +52,7 @@ shell: build ## The same, with an interactive shell
 
 .PHONY: demo
 demo: build ## See the main job: gates, a rollout under load, a table
-	@exec $(HOST) run -- demo
+	@exec $(HOST) run -- $(OUT)/demo
 
 .PHONY: clean-host
 clean-host: build ## Remove what killed runs of the cluster have left
