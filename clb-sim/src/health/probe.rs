@@ -3,12 +3,15 @@
 use crate::state::health_check::{CheckKind, HealthCheck, HttpCheck};
 use bytes::Bytes;
 use http::{Method, Request, Version};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
+
+/// More of an answer's body is not read.
+const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// Whether the target answers as the check wants, in time.
 pub(crate) async fn probe(check: &HealthCheck, target: SocketAddr) -> bool {
@@ -17,10 +20,12 @@ pub(crate) async fn probe(check: &HealthCheck, target: SocketAddr) -> bool {
         let Ok(stream) = TcpStream::connect(address).await else {
             return false;
         };
-        // Like the real probe, end with a reset: no connection is left in TIME_WAIT.
-        let _ = stream.set_zero_linger();
         match &check.kind {
-            CheckKind::Tcp => true,
+            CheckKind::Tcp => {
+                // Ends with a reset: thousands of probes leave nothing in TIME_WAIT.
+                let _ = stream.set_zero_linger();
+                true
+            }
             CheckKind::Http(http) => status(stream, http)
                 .await
                 .is_some_and(|status| http.accepts(status)),
@@ -43,7 +48,16 @@ async fn status(stream: TcpStream, check: &HttpCheck) -> Option<u16> {
         // The connection may end in the same moment; the answer is there or is an error.
         _ = &mut connection => response.await,
     };
-    Some(response.ok()?.status().as_u16())
+    let (head, body) = response.ok()?.into_parts();
+    // A server that is cut off in the middle of its answer would log an error at every probe.
+    let rest = Limited::new(body, LONGEST_ANSWER).collect();
+    tokio::pin!(rest);
+    tokio::select! {
+        biased;
+        _ = &mut rest => {}
+        _ = &mut connection => {}
+    }
+    Some(head.status.as_u16())
 }
 
 fn request(check: &HttpCheck) -> Option<Request<Empty<Bytes>>> {

@@ -1,0 +1,12 @@
+//! The simulator from outside: signed calls, real backends, connections through the VIP.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may fail"
+)]
+
+mod control;
+mod data;
+mod support;
