@@ -30,9 +30,9 @@ use server::{Child, Flavour};
 /// As many connections as an API server keeps to one webhook.
 const CONNECTIONS: usize = 25;
 /// Keep-alive rounds of every server.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 12;
 /// Of each.
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_secs(1);
 /// Bodies of the keep-alive rounds: a usual review and a large one.
 const SIZES: [usize; 2] = [12 * 1024, 100 * 1024];
 
@@ -50,7 +50,7 @@ fn main() {
         ratios(&samples);
     }
     println!("\nfresh connections, each with one 12 KB review");
-    let samples = rounds(&children, &fixtures::review(SIZES[0]), Kind::Fresh, 2);
+    let samples = rounds(&children, &fixtures::review(SIZES[0]), Kind::Fresh, 4);
     report(&children, &samples, "connections/s");
     println!("\nresident memory after load");
     for child in &children {
@@ -66,7 +66,7 @@ fn main() {
 fn rounds(children: &[Child], review: &[u8], kind: Kind, rounds: usize) -> Vec<Sample> {
     let mut totals: Vec<_> = children.iter().map(|_| Sample::default()).collect();
     for child in children {
-        load::run(child, review, kind, ROUND / 4);
+        load::run(child, review, kind, ROUND / 2);
     }
     for round in 0..rounds {
         for turn in 0..children.len() {
@@ -103,8 +103,7 @@ fn ratios(samples: &[Sample]) {
         panic!("three servers")
     };
     for (name, other, aim) in [("skip", skip, "budget 90 %"), ("none", none, "aim 60 %")] {
-        let seen = ours.per_second() / other.per_second() * 100.0;
-        let cpu = other.cpu_each() / ours.cpu_each() * 100.0;
+        let [seen, cpu] = ours.share_of(other);
         println!(
             "  ours / {name}: {seen:.0} % of its requests/s, {cpu:.0} % by CPU per request ({aim})"
         );

@@ -35,12 +35,15 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) latencies: Vec<Duration>,
+    /// Requests per second and CPU for each, round by round.
+    rounds: Vec<[f64; 2]>,
     cpu: Duration,
     wall: Duration,
 }
 
 impl Sample {
     pub(crate) fn add(&mut self, other: Self) {
+        self.rounds.push([other.per_second(), other.cpu_each()]);
         self.latencies.extend(other.latencies);
         self.cpu += other.cpu;
         self.wall += other.wall;
@@ -48,6 +51,24 @@ impl Sample {
 
     pub(crate) fn per_second(&self) -> f64 {
         self.latencies.len() as f64 / self.wall.as_secs_f64()
+    }
+
+    /// Ours against another's, in per cent: requests per second, and work done with the same CPU. Rounds
+    /// next to each other are compared, and of those the median counts.
+    pub(crate) fn share_of(&self, other: &Self) -> [f64; 2] {
+        let pairs = || self.rounds.iter().zip(&other.rounds);
+        [
+            median(
+                pairs()
+                    .map(|([ours, _], [theirs, _])| 100.0 * ours / theirs)
+                    .collect(),
+            ),
+            median(
+                pairs()
+                    .map(|([_, ours], [_, theirs])| 100.0 * theirs / ours)
+                    .collect(),
+            ),
+        ]
     }
 
     /// Microseconds of server CPU for each.
@@ -66,6 +87,11 @@ impl Sample {
     }
 }
 
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 /// Loads one server for that long.
 pub(crate) fn run(child: &Child, review: &[u8], kind: Kind, time: Duration) -> Sample {
     let local = tokio::runtime::Builder::new_current_thread()
@@ -76,6 +102,7 @@ pub(crate) fn run(child: &Child, review: &[u8], kind: Kind, time: Duration) -> S
     let latencies = local.block_on(all(child.address, request(review).into(), kind, time));
     Sample {
         latencies,
+        rounds: Vec::new(),
         cpu: child.cpu().saturating_sub(cpu),
         wall: started.elapsed(),
     }
