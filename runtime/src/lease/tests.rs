@@ -12,7 +12,9 @@ use kube::client::Body;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 
-use super::*;
+use k8s_openapi::api::coordination::v1::Lease;
+
+use super::{decision::patience, *};
 
 const MS: Duration = Duration::from_millis(1);
 
