@@ -142,19 +142,19 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         u64::from(config.call_ms),
     ));
     let mut parts = JoinSet::new();
-    let (plain, http_addr) = listen(config.listen).await?;
+    let (plain, plain_at) = listen(config.listen).await?;
     serve(&mut parts, &api, plain, None);
-    let mut https_addr = None;
+    let mut secure_at = None;
     if let Some(tls) = &config.tls {
         let acceptor = tls::acceptor(&tls.cert, &tls.key)?;
         let (secure, address) = listen(tls.listen).await?;
         serve(&mut parts, &api, secure, Some(acceptor));
-        https_addr = Some(address);
+        secure_at = Some(address);
     }
     run_parts(&mut parts, &shared, &config);
     Ok(Handle {
-        http_addr,
-        https_addr,
+        http_addr: plain_at,
+        https_addr: secure_at,
         shared,
         state: config.state,
         parts,

@@ -390,3 +390,7 @@ fn target_mut<'a>(
         .targets
         .get_mut(address)
 }
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;

@@ -10,3 +10,4 @@
 mod control;
 mod data;
 mod support;
+mod tls;

@@ -11,14 +11,14 @@ use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// The load balancer every simulator of these tests starts with.
 pub(crate) const LB: &str = "lb-test0001";
 const SECRET_ID: &str = "AKIDtest";
-const SECRET_KEY: &str = "key";
+pub(crate) const SECRET_KEY: &str = "key";
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -71,7 +71,7 @@ impl Sim {
     /// As `answer`; none if the connection ended without one.
     pub(crate) async fn try_answer(&self, action: &str, body: &Value) -> Option<Value> {
         let body = body.to_string();
-        let request = signed(self.handle.http_addr, action, &body, &self.key);
+        let request = signed(&self.handle.http_addr.to_string(), action, &body, &self.key);
         let (status, content_type, answer) = send(self.handle.http_addr, request).await?;
         assert_eq!((status, content_type.as_str()), (200, "application/json"));
         let mut answer: Value = serde_json::from_slice(&answer).unwrap();
@@ -176,9 +176,8 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     };
-    if tokio::time::timeout(PATIENCE, wait).await.is_err() {
-        panic!("waited in vain for {what}");
-    }
+    let waited = tokio::time::timeout(PATIENCE, wait).await;
+    assert!(waited.is_ok(), "waited in vain for {what}");
 }
 
 /// A server that greets every connection with its name and then echoes it.
@@ -229,7 +228,12 @@ pub(crate) async fn echoes(stream: &mut TcpStream) -> bool {
         && &back == b"ping"
 }
 
-fn signed(host: SocketAddr, action: &str, body: &str, key: &str) -> http::Request<Full<Bytes>> {
+pub(crate) fn signed(
+    host: &str,
+    action: &str,
+    body: &str,
+    key: &str,
+) -> http::Request<Full<Bytes>> {
     let now = jiff_now();
     let date = jiff::Timestamp::from_second(now)
         .unwrap()
@@ -254,7 +258,7 @@ fn signed(host: SocketAddr, action: &str, body: &str, key: &str) -> http::Reques
     let signature = hex::encode(hmac(&key, &to_sign));
     http::Request::post("/")
         .header("content-type", "application/json")
-        .header("host", host.to_string())
+        .header("host", host)
         .header("x-tc-action", action)
         .header("x-tc-version", "2018-03-17")
         .header("x-tc-timestamp", now.to_string())
@@ -281,7 +285,17 @@ async fn send(
     address: SocketAddr,
     request: http::Request<Full<Bytes>>,
 ) -> Option<(u16, String, Bytes)> {
-    let stream = TcpStream::connect(address).await.unwrap();
+    exchange(TcpStream::connect(address).await.unwrap(), request).await
+}
+
+/// One request over a connection: status, content type and body of the answer.
+pub(crate) async fn exchange<S>(
+    stream: S,
+    request: http::Request<Full<Bytes>>,
+) -> Option<(u16, String, Bytes)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     let exchange = async move {
         let response = sender.send_request(request).await.ok()?;
