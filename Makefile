@@ -92,7 +92,7 @@ unit: cargo-present ## Unit and property tests
 	@cargo test --release --workspace 2>&1 | tee target/unit.log
 
 # With --workspace, because cargo would compile dependencies anew for another choice of packages.
-JOURNEYS := cargo test --release --workspace --offline --features clb-gate-tests/journeys --test journeys
+JOURNEYS := cargo test --release --workspace --offline --features clb-gate-tests/journeys --test journeys --test uninstall
 
 .PHONY: journeys
 journeys: build ## Journeys on a real cluster

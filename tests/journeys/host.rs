@@ -1,162 +1,155 @@
-//! The ground the journeys stand on: nodes, pods and Services of the test host are real.
+//! The ground the journeys stand on: nodes, pods, names and Services of the test host are real.
 
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::result;
 
-/// Enough for images that are there already, on a machine that compiles at the same time.
-const LIMIT: Duration = Duration::from_secs(60);
+use anyhow::{Context, Result, ensure};
+use clb_gate_tests::wait::eventually;
+use clb_gate_tests::workload::IMAGE;
+use clb_gate_tests::world::{GATE, target};
+use clb_gate_tests::{World, kubectl};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-const GATE: &str = "cloud.tencent.com/load-balancer-backendgroup-ready";
+use crate::stage::{PATIENCE, beside};
 
-const SAMPLE: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: journey-host}
----
-apiVersion: apps/v1
+const REPLICAS: usize = 4;
+
+/// What a look found, or why not yet.
+type Look<T> = result::Result<T, String>;
+
+#[test]
+fn pods_on_both_nodes_answer_directly_and_through_the_service_once_gates_are_open() {
+    beside("host", |world| async move {
+        kubectl::apply(&objects(&world.namespace)).await?;
+        let pods = eventually("every pod answers", PATIENCE, || answering(&world)).await?;
+        let nodes = pods
+            .iter()
+            .filter_map(|pod| pod.spec.as_ref()?.node_name.clone());
+        let nodes: BTreeSet<_> = nodes.collect();
+        ensure!(nodes.len() == 2, "pods are on {nodes:?} only");
+        ensure!(
+            ready_endpoints(&world).await? == 0,
+            "ready before the gate is open"
+        );
+
+        for pod in &pods {
+            open_gate(&world, pod).await?;
+        }
+
+        eventually("every endpoint is ready", PATIENCE, || async {
+            let ready = ready_endpoints(&world).await?;
+            Ok((ready == REPLICAS)
+                .then_some(())
+                .ok_or_else(|| format!("{ready} are")))
+        })
+        .await?;
+        eventually("every pod answers through the Service", PATIENCE, || {
+            through_the_service(&world)
+        })
+        .await
+    });
+}
+
+/// Pods whose gate nobody but this journey opens: their Service is none of clb-gate's.
+fn objects(namespace: &str) -> String {
+    format!(
+        "apiVersion: apps/v1
 kind: Deployment
-metadata: {name: web, namespace: journey-host}
+metadata: {{name: web, namespace: {namespace}}}
 spec:
-  replicas: 4
-  selector: {matchLabels: {app: web}}
+  replicas: {REPLICAS}
+  selector: {{matchLabels: {{app: web}}}}
   template:
-    metadata: {labels: {app: web}}
+    metadata: {{labels: {{app: web}}}}
     spec:
-      readinessGates: [{conditionType: cloud.tencent.com/load-balancer-backendgroup-ready}]
+      readinessGates: [{{conditionType: {GATE}}}]
       topologySpreadConstraints:
         - maxSkew: 1
           topologyKey: kubernetes.io/hostname
           whenUnsatisfiable: DoNotSchedule
-          labelSelector: {matchLabels: {app: web}}
+          labelSelector: {{matchLabels: {{app: web}}}}
       containers:
-        - name: web
-          image: localhost/sample:latest
-          imagePullPolicy: IfNotPresent
-          env: [{name: GRACE, value: "1"}]
+        - {{name: sample, image: {IMAGE}, imagePullPolicy: IfNotPresent}}
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: web, namespace: journey-host}
-spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
-"#;
+metadata: {{name: web, namespace: {namespace}}}
+spec: {{selector: {{app: web}}, ports: [{{port: 80, targetPort: 8080}}]}}
+"
+    )
+}
 
-#[test]
-fn pods_on_both_nodes_serve_at_their_own_address_and_through_the_service() {
-    assert_eq!(
-        kubectl(&["get", "nodes", "-o=jsonpath={.items[*].metadata.name}"]),
-        "node-1 node-2"
-    );
-    apply(SAMPLE);
-    let names = eventually("four pods have an address", || {
-        let names = pods("{.items[*].metadata.name}");
-        (pods("{.items[*].status.podIP}").len() == 4).then_some(names)
-    });
-    let nodes = pods("{.items[*].spec.nodeName}");
-    for node in ["node-1", "node-2"] {
-        assert_eq!(nodes.iter().filter(|name| *name == node).count(), 2);
+/// All pods, once each says its own name and the caller's address and knows the simulator's name.
+async fn answering(world: &World) -> Result<Look<Vec<Pod>>> {
+    let pods = world.pods("web").await?;
+    let addresses: Vec<_> = pods.iter().filter_map(target).collect();
+    if addresses.len() != REPLICAS {
+        return Ok(Err(format!("{} have an address", addresses.len())));
     }
-    for address in pods("{.items[*].status.podIP}") {
-        let answer = eventually("the pod answers", || get(&format!("{address}:8080/")));
-        assert!(
-            names.iter().any(|name| answer.starts_with(name.as_str())),
-            "{answer}"
-        );
-        assert!(answer.trim_end().ends_with(" 198.18.0.1"), "{answer}");
-        let resolved = get(&format!("{address}:8080/resolve?name=clb.sim.test"));
-        assert_eq!(resolved.as_deref(), Some("198.18.0.1\n"));
-    }
-    assert_eq!(ready_endpoints(), 0, "every gate is closed");
-
-    for name in &names {
-        open_gate(name);
-    }
-
-    eventually("four endpoints are ready", || {
-        (ready_endpoints() == 4).then_some(())
-    });
-    let service = "get service web -n journey-host -o=jsonpath={.spec.clusterIP}";
-    let service = kubectl(&service.split(' ').collect::<Vec<_>>());
-    // Each call goes to a pod at random.
-    eventually("every pod has answered through the Service", || {
-        let mut answered: Vec<String> = (0..20)
-            .filter_map(|_| get(&format!("{service}/")))
-            .collect();
-        answered.sort();
-        answered.dedup();
-        (answered.len() == 4).then_some(())
-    });
-    kubectl(&["delete", "namespace", "journey-host", "--wait=false"]);
-}
-
-fn ready_endpoints() -> usize {
-    let path = r"-o=jsonpath={.items[*].endpoints[*].conditions.ready}";
-    kubectl(&["get", "endpointslices", "-n", "journey-host", path])
-        .split_whitespace()
-        .filter(|ready| *ready == "true")
-        .count()
-}
-
-fn open_gate(pod: &str) {
-    let patch = format!(r#"{{"status":{{"conditions":[{{"type":"{GATE}","status":"True"}}]}}}}"#);
-    kubectl(&[
-        "patch",
-        "pod",
-        pod,
-        "-n",
-        "journey-host",
-        "--subresource=status",
-        "-p",
-        &patch,
-    ]);
-}
-
-fn pods(path: &str) -> Vec<String> {
-    let path = format!("-o=jsonpath={path}");
-    kubectl(&["get", "pods", "-n", "journey-host", &path])
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect()
-}
-
-fn get(address: &str) -> Option<String> {
-    let output = Command::new("curl")
-        .args(["-sf", "-m", "5", &format!("http://{address}")])
-        .output()
-        .expect("curl starts");
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn apply(objects: &str) {
-    let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), objects).expect("writing objects");
-    kubectl(&["apply", "-f", &file.path().display().to_string()]);
-}
-
-fn kubectl(args: &[&str]) -> String {
-    let output = Command::new("kubectl").args(args).output();
-    let output = output.expect("kubectl starts: run this with `make journeys`");
-    assert!(
-        output.status.success(),
-        "kubectl {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let since = Instant::now();
-    loop {
-        if let Some(value) = condition() {
-            return value;
+    for (pod, address) in pods.iter().zip(addresses) {
+        let expected = format!("{} 198.18.0.1", pod.name_any());
+        for (path, expected) in [
+            ("/", expected.as_str()),
+            ("/resolve?name=clb.sim.test", "198.18.0.1"),
+        ] {
+            let answer = get(&address, path)
+                .await
+                .unwrap_or_else(|e| format!("{e:#}"));
+            if answer.trim() != expected {
+                return Ok(Err(format!("{address}{path}: {answer}")));
+            }
         }
-        assert!(since.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
-        // The condition itself asks a program; asking it five times a second is enough.
-        std::sync::mpsc::channel::<()>()
-            .1
-            .recv_timeout(Duration::from_millis(200))
-            .ok();
     }
+    Ok(Ok(pods))
+}
+
+/// Each connection goes to a pod at random.
+async fn through_the_service(world: &World) -> Result<Look<()>> {
+    let service = world.api::<Service>().get("web").await?;
+    let address = service.spec.and_then(|spec| spec.cluster_ip);
+    let address = format!("{}:80", address.context("the Service has no address")?);
+    let mut answers = BTreeSet::new();
+    for _ in 0..20 {
+        answers.extend(get(&address, "/").await.ok());
+    }
+    let all = answers.len() == REPLICAS;
+    Ok(all.then_some(()).ok_or_else(|| format!("{answers:?}")))
+}
+
+async fn ready_endpoints(world: &World) -> Result<usize> {
+    let api = world.api::<EndpointSlice>();
+    let slices = api.list(&ListParams::default()).await?;
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter());
+    let ready = endpoints.filter_map(|endpoint| endpoint.conditions.as_ref()?.ready);
+    Ok(ready.filter(|ready| *ready).count())
+}
+
+async fn open_gate(world: &World, pod: &Pod) -> Result<()> {
+    let patch = json!({"status": {"conditions": [{"type": GATE, "status": "True"}]}});
+    world
+        .api::<Pod>()
+        .patch_status(
+            &pod.name_any(),
+            &PatchParams::default(),
+            &Patch::Strategic(patch),
+        )
+        .await?;
+    Ok(())
+}
+
+/// The body of an answer; a connection of its own each time.
+async fn get(address: &str, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.0\r\nHost: host\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (_, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+    Ok(body.to_owned())
 }

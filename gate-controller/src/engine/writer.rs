@@ -19,9 +19,11 @@ use crate::view::View;
 
 /// Rounds of plan and action before the writer takes a breath: a healthy API needs three.
 const ROUNDS: usize = 8;
-/// The first pause after a failure; it doubles up to [`REREAD`].
+/// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The pause after a failure that a person must mend: a mended annotation or Secret is news anyway.
+/// The longest: drains wait too, and their pods stop after 30 s.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The pause after a failure that a person must mend.
 const SLOW_PAUSE: Duration = Duration::from_secs(10);
 /// How often and at what distance to look for a renewed lease before giving up: one renewal's time.
 const LEASE_LOOKS: u32 = 16;
@@ -42,6 +44,7 @@ struct Memory {
     registered: HashMap<Place, (String, Instant)>,
     drained: HashMap<Place, Instant>,
     held: BTreeMap<u16, Held>,
+    problem: Option<String>,
     stale: bool,
     failures: u32,
 }
@@ -76,31 +79,40 @@ impl Writer {
                     ..Memory::default()
                 };
             }
-            let pause = self.turn().await;
-            tokio::select! {
-                () = self.inbox.news.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+            match self.settle().await {
+                Ok(pause) => self.settled(pause).await,
+                Err(trouble) => self.troubled(trouble).await,
             }
         }
     }
 
-    /// One turn; says when to take the next one if there is no news.
-    async fn turn(&mut self) -> Duration {
-        match self.settle().await {
-            Ok(pause) => {
-                self.memory.failures = 0;
-                self.publish(None);
-                pause
-            }
-            Err(trouble) => {
-                self.memory.failures = self.memory.failures.saturating_add(1);
-                tracing::warn!(load_balancer = %self.id, problem = trouble.problem, "not settled");
-                self.publish(Some(trouble.problem));
-                // What was done is not known: read anew next time.
-                self.memory.stale = true;
-                trouble.pause.max(backoff(self.memory.failures)).min(REREAD)
-            }
+    /// Waits for news, or until it is time to look again.
+    async fn settled(&mut self, pause: Duration) {
+        if self.memory.problem.take().is_some() {
+            tracing::info!(load_balancer = %self.id, "settled again");
         }
+        self.memory.failures = 0;
+        self.publish();
+        tokio::select! {
+            () = self.inbox.news.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    /// Waits whatever the news: pods come and go all the time, and an API in trouble is not helped by
+    /// being asked at each of them.
+    async fn troubled(&mut self, trouble: Trouble) {
+        if self.memory.problem.as_ref() == Some(&trouble.problem) {
+            tracing::debug!(load_balancer = %self.id, problem = trouble.problem, "still not settled");
+        } else {
+            tracing::warn!(load_balancer = %self.id, problem = trouble.problem, "not settled");
+        }
+        self.memory.failures = self.memory.failures.saturating_add(1);
+        self.memory.problem = Some(trouble.problem);
+        // What was done is not known: read anew next time.
+        self.memory.stale = true;
+        self.publish();
+        tokio::time::sleep(trouble.pause.max(backoff(self.memory.failures))).await;
     }
 
     async fn settle(&mut self) -> Result<Duration, Trouble> {
@@ -126,7 +138,7 @@ impl Writer {
             if let Some(rest) = self.must_wait(&plan) {
                 return Ok(rest);
             }
-            self.publish(None);
+            self.publish();
             let plan = self.confirmed(plan).await?;
             self.act(&client, &plan).await?;
         }
@@ -339,7 +351,7 @@ impl Writer {
         }
     }
 
-    fn publish(&self, problem: Option<String>) {
+    fn publish(&self) {
         let desired = self.inbox.desired.load_full();
         let view = View {
             listeners: self
@@ -355,7 +367,7 @@ impl Writer {
                 .map(|(port, l)| (*port, l.service.clone()))
                 .collect(),
             held: self.memory.held.clone(),
-            problem,
+            problem: self.memory.problem.clone(),
         };
         self.shared
             .metrics
@@ -407,9 +419,10 @@ async fn lease_left(leadership: &Leadership) -> Result<(), Trouble> {
 }
 
 fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(6);
     FIRST_PAUSE
-        .saturating_mul(1 << failures.saturating_sub(1).min(6))
-        .min(REREAD)
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_PAUSE)
 }
 
 /// What an Event is about.
@@ -429,10 +442,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_a_reread() {
+    fn pauses_double_up_to_the_longest() {
         assert_eq!(backoff(1), FIRST_PAUSE);
         assert_eq!(backoff(2), FIRST_PAUSE * 2);
-        assert_eq!(backoff(100), REREAD);
+        assert_eq!(backoff(100), LONGEST_PAUSE);
     }
 
     #[tokio::test(start_paused = true)]
