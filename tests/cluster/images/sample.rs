@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The longest a request to `/slow` waits: longer than any drain, short enough to end.
-const SLOWEST: Duration = Duration::from_secs(120);
+const SLOWEST: Duration = Duration::from_mins(2);
 
 #[derive(Deserialize)]
 struct Slow {

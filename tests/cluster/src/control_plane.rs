@@ -21,7 +21,7 @@ use crate::random;
 const ETCD: &str = "http://127.0.0.1:23790";
 
 /// Enough for a machine that compiles something else at the same time.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Names under which the API server is reached.
 const NAMES: &[&str] = &[

@@ -30,7 +30,7 @@ pub(crate) async fn run(paths: &Paths, task: Task, bare: bool) -> Result<u8> {
         .await
         .context("asking the cluster of KUBECONFIG for its version")?;
     let run = Run::create(&paths.runs)?;
-    let components = Components::new(run.logs());
+    let components = Components::new(run.logs(), paths.failure_logs());
     let ended = within(paths, &run, &kubectl, (task, bare), &components).await;
     components.stop().await;
     run.remove(&paths.runs).await?;

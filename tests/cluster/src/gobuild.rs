@@ -91,12 +91,11 @@ pub(crate) async fn ensure(paths: &Paths) -> Result<PathBuf> {
         return Ok(folder);
     }
     let lock = paths.cache.join("go-build.lock");
-    let _lock = match try_lock(&lock)? {
-        Some(lock) => lock,
-        None => {
-            note("another process builds Kubernetes: waiting for it");
-            wait_for(&lock)?
-        }
+    let _lock = if let Some(lock) = try_lock(&lock)? {
+        lock
+    } else {
+        note("another process builds Kubernetes: waiting for it");
+        wait_for(&lock)?
     };
     if folder.is_dir() {
         return Ok(folder);

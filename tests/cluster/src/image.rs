@@ -310,8 +310,8 @@ mod tests {
             .collect();
         assert_eq!(blobs.len(), 3, "config, layer, manifest");
         for path in blobs {
-            let digest = format!("sha256:{}", path.rsplit('/').next().unwrap());
-            assert_eq!(digest, super::digest(&files[path]));
+            let named = format!("sha256:{}", path.rsplit('/').next().unwrap());
+            assert_eq!(named, digest(&files[path]));
         }
     }
 
@@ -333,7 +333,7 @@ mod tests {
         assert_eq!(config["config"]["Entrypoint"], json!(["/app"]));
         assert_eq!(config["config"]["User"], "65532:65532");
         let layer = &files[&blob(&manifest["layers"][0])];
-        assert_eq!(config["rootfs"]["diff_ids"][0], super::digest(layer));
+        assert_eq!(config["rootfs"]["diff_ids"][0], digest(layer));
         let content = unpack(layer);
         assert_eq!(content["app"], b"program");
         assert_eq!(content[CA_BUNDLE], b"roots");

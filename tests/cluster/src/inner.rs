@@ -21,7 +21,7 @@ use crate::simulator::Simulator;
 use crate::{cgroups, dns, image, install, mounts, network};
 
 /// Enough for a machine that compiles something else at the same time.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// What the outer process has decided.
 #[derive(Debug, Deserialize, Serialize)]
@@ -49,7 +49,7 @@ pub(crate) async fn run(paths: &Paths, plan: &Path) -> Result<u8> {
     let text = fs::read(plan).with_context(|| format!("reading {}", plan.display()))?;
     let plan: Plan = serde_json::from_slice(&text).context("reading the plan")?;
     let logs = plan.folder.join("logs");
-    let components = Components::new(logs.clone());
+    let components = Components::new(logs.clone(), paths.failure_logs());
     let booting = boot(paths, &plan, &components);
     let cluster = tokio::select! {
         cluster = booting => cluster?,
@@ -89,22 +89,7 @@ async fn boot(paths: &Paths, plan: &Plan, components: &Components) -> Result<Clu
         work: &work,
         components,
     };
-    let images = async {
-        let archive = work.join("images.tar");
-        let wanted = images(paths, plan.bare)?;
-        let target = archive.clone();
-        tokio::task::spawn_blocking(move || wanted.write(&target))
-            .await
-            .context("writing the images")??;
-        let step = Step::start("containerd up, images loaded");
-        try_join_all(nodes.iter().map(async |node| {
-            node.start_containerd().await?;
-            node.import(&archive).await
-        }))
-        .await?;
-        step.done();
-        anyhow::Ok(())
-    };
+    let images = load(paths, plan.bare, &work, &nodes);
     let (kubectl, ()) = try_join(control_plane.start(), images).await?;
     join(&nodes, ground, &kubectl).await?;
     let simulator = if plan.bare {
@@ -114,6 +99,19 @@ async fn boot(paths: &Paths, plan: &Plan, components: &Components) -> Result<Clu
     };
     whole.done();
     Ok(Cluster { kubectl, simulator })
+}
+
+/// Starts containerd on every node, with the images.
+async fn load(paths: &Paths, bare: bool, work: &Path, nodes: &[Node<'_>]) -> Result<()> {
+    let step = Step::start("containerd up, images loaded");
+    let archive = work.join("images.tar");
+    let (paths, target) = (paths.clone(), archive.clone());
+    let writing = tokio::task::spawn_blocking(move || write_images(&paths, bare, &target));
+    try_join_all(nodes.iter().map(Node::start_containerd)).await?;
+    writing.await.context("writing the images")??;
+    try_join_all(nodes.iter().map(|node| node.import(&archive))).await?;
+    step.done();
+    Ok(())
 }
 
 /// What lies under the cluster's programs.
@@ -126,30 +124,14 @@ async fn ground(plan: &Plan, components: &Components) -> Result<()> {
     mounts::resolve_through(CORE, &work)
 }
 
-/// The programs of the images, found before anything is started.
-struct Wanted {
-    paths: Paths,
-    bare: bool,
-}
-
-fn images(paths: &Paths, bare: bool) -> Result<Wanted> {
-    for name in ["pause", "sample"] {
-        paths.binary(name)?;
+/// The images that both nodes get, in one archive. A bare cluster has clb-gate's too, where it is
+/// built, so that a user can install it by hand.
+fn write_images(paths: &Paths, bare: bool, to: &Path) -> Result<()> {
+    let mut images = vec![image::pause(paths)?, image::sample(paths)?];
+    if !bare || paths.binary("clb-gate").is_ok() {
+        images.push(image::clb_gate(paths)?);
     }
-    Ok(Wanted {
-        paths: paths.clone(),
-        bare,
-    })
-}
-
-impl Wanted {
-    fn write(&self, to: &Path) -> Result<()> {
-        let mut images = vec![image::pause(&self.paths)?, image::sample(&self.paths)?];
-        if !self.bare {
-            images.push(image::clb_gate(&self.paths)?);
-        }
-        image::write(&images, to)
-    }
+    image::write(&images, to)
 }
 
 async fn join(nodes: &[Node<'_>], ground: Ground<'_>, kubectl: &Kubectl) -> Result<()> {

@@ -1,5 +1,6 @@
 //! clb-gate in the cluster: the demo overlay, with the credentials and the CA of this run.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const NAMESPACE: &str = "clb-gate";
 const REGISTRATION: &str = "mutatingwebhookconfiguration/clb-gate";
 
 /// From `kubectl apply` to a registered webhook; a few seconds on an idle machine.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Applies the overlay and waits until it serves.
 pub(crate) async fn install(
@@ -98,17 +99,20 @@ async fn ready(kubectl: &Kubectl) -> Result<()> {
 
 /// The Deployments that are not what their spec asks for.
 fn not_available(list: &Value) -> Vec<String> {
-    let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let items = list.pointer("/items").and_then(Value::as_array);
+    let items = items.map_or(&[][..], Vec::as_slice);
     if items.is_empty() {
         return vec!["no Deployment yet".into()];
     }
+    let number = |item: &Value, path| item.pointer(path).and_then(Value::as_u64);
     items
         .iter()
         .filter(|item| {
-            let wanted = item["spec"]["replicas"].as_u64().unwrap_or(1);
-            item["status"]["availableReplicas"].as_u64().unwrap_or(0) < wanted
+            let wanted = number(item, "/spec/replicas").unwrap_or(1);
+            number(item, "/status/availableReplicas").unwrap_or(0) < wanted
         })
-        .map(|item| item["metadata"]["name"].as_str().unwrap_or("?").to_owned())
+        .filter_map(|item| item.pointer("/metadata/name").and_then(Value::as_str))
+        .map(str::to_owned)
         .collect()
 }
 
@@ -133,7 +137,7 @@ async fn diagnosis(kubectl: &Kubectl) -> String {
             .run(args)
             .await
             .unwrap_or_else(|error| format!("{error:#}\n"));
-        text.push_str(&format!("$ kubectl {}\n{shown}\n", args.join(" ")));
+        let _ = writeln!(text, "$ kubectl {}\n{shown}", args.join(" "));
     }
     text
 }

@@ -38,25 +38,27 @@ use crate::progress::Step;
 use crate::session::Task;
 use crate::setup::Unmet;
 
+/// What `--help` says beyond the commands.
+const ABOUT: &str = "\
+It lives in its own mount, network and process namespaces (root needed) and is gone when the
+command ends. Addresses are from 198.18.0.0/15. The command finds KUBECONFIG, kubectl, clb-gate
+and clb-sim on PATH, CLB_SIM_ENDPOINT, CLB_SIM_TLS_ENDPOINT, CLB_SIM_CA, CLB_SIM_SECRET_ID,
+CLB_SIM_SECRET_KEY, CLB_GATE_RUN_DIR and CLB_GATE_LOGS; in the cluster are the images
+localhost/sample:latest and localhost/clb-gate:latest, in the simulator the load balancers
+lb-demo0001 and lb-demo0002.
+
+CLB_GATE_CACHE (default ~/.cache/clb-gate) holds Kubernetes' binaries and the logs of the last
+failure, CLB_GATE_RUN (default /tmp/clb-gate-host) one folder a run.
+
+With CLUSTER=existing KUBECONFIG=FILE CLB_SIM_LISTEN=ADDRESS:PORT it uses a cluster you have:
+the simulator then runs on this machine at that address (and HTTPS one port higher), the demo
+overlay is applied and deleted again. Limits: the image localhost/clb-gate:latest must be loaded
+on your nodes, they must resolve clb.sim.test where the overlay uses it, this machine must reach
+pod addresses, and VIPs are on this machine's loopback.";
+
 /// A real Kubernetes cluster of two nodes, with a simulated CLB and clb-gate in it, for one command.
-///
-/// It lives in its own mount, network and process namespaces (root needed) and is gone when the
-/// command ends. Addresses are from 198.18.0.0/15. The command finds KUBECONFIG, kubectl, clb-gate
-/// and clb-sim on PATH, CLB_SIM_ENDPOINT, CLB_SIM_TLS_ENDPOINT, CLB_SIM_CA, CLB_SIM_SECRET_ID,
-/// CLB_SIM_SECRET_KEY, CLB_GATE_RUN_DIR and CLB_GATE_LOGS; in the cluster are the images
-/// localhost/sample:latest and localhost/clb-gate:latest, in the simulator the load balancers
-/// lb-demo0001 and lb-demo0002.
-///
-/// CLB_GATE_CACHE (default ~/.cache/clb-gate) holds Kubernetes' binaries and the logs of the last
-/// failure, CLB_GATE_RUN (default /tmp/clb-gate-host) one folder a run.
-///
-/// With CLUSTER=existing KUBECONFIG=FILE CLB_SIM_LISTEN=ADDRESS:PORT it uses a cluster you have:
-/// the simulator then runs on this machine at that address (and HTTPS one port higher), the demo
-/// overlay is applied and deleted again. Limits: the image localhost/clb-gate:latest must be loaded
-/// on your nodes, they must resolve clb.sim.test where the overlay uses it, this machine must reach
-/// pod addresses, and VIPs are on this machine's loopback.
 #[derive(Debug, Parser)]
-#[command(name = "host", verbatim_doc_comment)]
+#[command(name = "host", after_long_help = ABOUT)]
 struct Arguments {
     #[command(subcommand)]
     command: Action,
@@ -99,7 +101,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("host: {error:#}");
+            progress::line(&format!("host: {error:#}"));
             let unmet = error.downcast_ref::<Unmet>().is_some();
             ExitCode::from(if unmet { 2 } else { NO_CLUSTER })
         }
@@ -125,7 +127,7 @@ async fn perform(paths: &Paths, action: Action) -> Result<u8> {
         Action::Shell { bare } => in_cluster(paths, Task::Shell, bare).await,
         Action::Setup => outer::prepare(paths).await.map(|_| 0),
         Action::Image { out } => write_image(paths, &out).map(|()| 0),
-        Action::Clean => runs::remove_dead(&paths.runs).await.map(|_| 0),
+        Action::Clean => runs::clean(&paths.runs).await.map(|()| 0),
         Action::Init { plan } => init::run(&plan),
         Action::Inner { plan } => inner::run(paths, &plan).await,
     }

@@ -15,7 +15,7 @@ use crate::process::{Components, capture};
 use crate::setup::SYSTEM_FOLDERS;
 
 /// Enough for a machine that compiles something else at the same time.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A node's programs and places.
 #[derive(Debug)]

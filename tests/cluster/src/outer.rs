@@ -49,8 +49,11 @@ pub(crate) async fn run(paths: &Paths, task: Task, bare: bool) -> Result<u8> {
     };
     let ended = namespaces(&plan).await;
     if !matches!(ended, Ok(0)) {
-        let kept = run.keep_logs(&paths.cache)?;
-        note(&format!("logs of this run: {}", kept.display()));
+        let kept = paths.failure_logs();
+        match run.keep_logs(&kept) {
+            Ok(()) => note(&format!("logs of this run: {}", kept.display())),
+            Err(error) => note(&format!("the logs of this run are lost: {error:#}")),
+        }
     }
     run.remove(&paths.runs).await?;
     ended

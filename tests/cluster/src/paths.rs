@@ -39,6 +39,11 @@ impl Paths {
         })
     }
 
+    /// Where the logs of a failed run lie, until the next one fails.
+    pub(crate) fn failure_logs(&self) -> PathBuf {
+        self.cache.join("logs/last-failure")
+    }
+
     /// What is installed in the cluster.
     pub(crate) fn overlay(&self) -> PathBuf {
         self.repository.join("manifests/overlays/demo")

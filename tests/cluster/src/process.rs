@@ -52,6 +52,7 @@ pub(crate) async fn capture(mut command: Command, input: Option<&str>) -> Result
 #[derive(Debug)]
 pub(crate) struct Components {
     logs: PathBuf,
+    kept: PathBuf,
     running: Mutex<Vec<Component>>,
 }
 
@@ -63,10 +64,11 @@ struct Component {
 }
 
 impl Components {
-    /// No component yet; their logs go to `logs`.
-    pub(crate) fn new(logs: PathBuf) -> Self {
+    /// No component yet; their logs go to `logs`, and lie in `kept` after a failure.
+    pub(crate) fn new(logs: PathBuf, kept: PathBuf) -> Self {
         Self {
             logs,
+            kept,
             running: Mutex::new(Vec::new()),
         }
     }
@@ -99,7 +101,9 @@ impl Components {
                     "{} ended early with {status}; the end of its log:\n{}\nwhole log: {}",
                     component.name,
                     tail(&component.log),
-                    component.log.display()
+                    self.kept
+                        .join(component.log.file_name().unwrap_or_default())
+                        .display()
                 );
             }
         }
@@ -123,7 +127,7 @@ impl Components {
                 return Err(error.context(format!(
                     "{what}: not within {} s; logs: {}",
                     limit.as_secs(),
-                    self.logs.display()
+                    self.kept.display()
                 )));
             }
             tokio::time::sleep(POLL).await;
@@ -187,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn a_component_that_ends_early_is_reported_with_its_log() {
         let folder = tempfile::tempdir().unwrap();
-        let components = Components::new(folder.path().to_path_buf());
+        let components = Components::new(folder.path().to_path_buf(), "/kept".into());
         let mut command = Command::new("sh");
         command.args(["-c", "echo no such flag; exit 3"]);
         components.start("broken", command).unwrap();
@@ -198,6 +202,6 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("broken ended early"), "{text}");
         assert!(text.contains("no such flag"), "{text}");
-        assert!(text.contains("broken.log"), "{text}");
+        assert!(text.contains("/kept/broken.log"), "{text}");
     }
 }

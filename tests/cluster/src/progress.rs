@@ -1,7 +1,7 @@
 //! One line a step, saying what was done and how long it took; on stderr, so that the command's own
 //! output stays clean.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write as _, stderr};
 use std::time::{Duration, Instant};
 
 /// A slow step that is under way.
@@ -39,18 +39,23 @@ impl Step {
 
     /// Says that the step is done.
     pub(crate) fn done(self) {
-        eprintln!(
+        line(&format!(
             "{} {:<44} {:>7}",
             tick(),
             self.what,
             seconds(self.since.elapsed())
-        );
+        ));
     }
 }
 
 /// One line of information.
 pub(crate) fn note(text: &str) {
-    eprintln!("  {text}");
+    line(&format!("  {text}"));
+}
+
+/// A terminal that has gone must not keep us from cleaning up.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
 }
 
 fn tick() -> &'static str {

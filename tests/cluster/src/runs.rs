@@ -47,27 +47,25 @@ impl Run {
         self.folder.join("logs")
     }
 
-    /// Keeps the logs of a failed run in `cache`, instead of those of the one before.
-    pub(crate) fn keep_logs(&self, cache: &Path) -> Result<PathBuf> {
-        let kept = cache.join("logs/last-failure");
+    /// Keeps the logs of a failed run in `kept`, instead of those of the one before.
+    pub(crate) fn keep_logs(&self, kept: &Path) -> Result<()> {
         if kept.exists() {
-            fs::remove_dir_all(&kept).with_context(|| format!("emptying {}", kept.display()))?;
+            fs::remove_dir_all(kept).with_context(|| format!("emptying {}", kept.display()))?;
         }
-        copy(&self.logs(), &kept)?;
-        Ok(kept)
+        copy(&self.logs(), kept)
     }
 
     /// Removes everything of the run.
     pub(crate) async fn remove(self, runs: &Path) -> Result<()> {
         remove(&self.id, &self.folder).await?;
-        let _all = wait_for(&runs.join(LOCK))?;
-        if dead_and_alive(runs)?.is_empty() {
-            // The last one closes the door; a non-empty folder simply stays.
-            let _ = fs::remove_file(runs.join(LOCK));
-            let _ = fs::remove_dir(runs);
-        }
-        Ok(())
+        close(runs)
     }
+}
+
+/// Removes what runs that are dead have left, and nothing is left where none is alive.
+pub(crate) async fn clean(runs: &Path) -> Result<()> {
+    remove_dead(runs).await?;
+    close(runs)
 }
 
 /// Removes what runs that are dead have left. Their number.
@@ -143,6 +141,18 @@ fn dead_and_alive(runs: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
+/// The last one closes the door.
+fn close(runs: &Path) -> Result<()> {
+    if runs.is_dir() {
+        let _all = wait_for(&runs.join(LOCK))?;
+        if dead_and_alive(runs)?.is_empty() {
+            fs::remove_file(runs.join(LOCK)).context("removing a lock")?;
+            let _ = fs::remove_dir(runs); // another file of the user's may be in it
+        }
+    }
+    Ok(())
+}
+
 async fn remove(id: &str, folder: &Path) -> Result<()> {
     cgroups::remove(id).await?;
     fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))
@@ -199,13 +209,14 @@ mod tests {
     fn logs_of_a_failure_replace_those_of_the_one_before() {
         let temporary = tempfile::tempdir().unwrap();
         let run = Run::create(&temporary.path().join("runs")).unwrap();
-        let old = temporary.path().join("logs/last-failure/old.log");
-        fs::create_dir_all(old.parent().unwrap()).unwrap();
+        let kept = temporary.path().join("logs/last-failure");
+        let old = kept.join("old.log");
+        fs::create_dir_all(&kept).unwrap();
         fs::write(&old, "old").unwrap();
         fs::create_dir(run.logs().join("pods")).unwrap();
         fs::write(run.logs().join("pods/a.log"), "new").unwrap();
 
-        let kept = run.keep_logs(temporary.path()).unwrap();
+        run.keep_logs(&kept).unwrap();
 
         assert!(!old.exists());
         assert_eq!(fs::read_to_string(kept.join("pods/a.log")).unwrap(), "new");

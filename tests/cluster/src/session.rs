@@ -51,16 +51,12 @@ impl Session<'_> {
             .spawn()
             .context("starting the command in the cluster")?;
         let interactive = matches!(task, Task::Shell);
-        loop {
-            tokio::select! {
-                status = child.wait() => {
-                    return Ok(code(status.context("waiting for the command")?));
-                }
-                // A shell and the programs it starts deal with Ctrl-C themselves.
-                _ = interrupted.recv(), if !interactive => {
-                    let _ = tokio::time::timeout(FAREWELL, child.wait()).await;
-                    return Ok(128 + 2);
-                }
+        tokio::select! {
+            status = child.wait() => Ok(code(status.context("waiting for the command")?)),
+            // A shell and the programs it starts deal with Ctrl-C themselves.
+            _ = interrupted.recv(), if !interactive => {
+                let _ = tokio::time::timeout(FAREWELL, child.wait()).await;
+                Ok(128 + 2)
             }
         }
     }
