@@ -10,7 +10,7 @@ use crate::server::Door;
 use crate::shared::Shared;
 use crate::state::parts::Network;
 use crate::state::{Model, NewLoadBalancer, Settings};
-use crate::store::{self, StoreError};
+use crate::store::{self, Store, StoreError};
 use crate::tls::{self, TlsError};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -111,8 +111,7 @@ pub struct Handle {
     pub http_addr: SocketAddr,
     /// Where HTTPS is served.
     pub https_addr: Option<SocketAddr>,
-    shared: Arc<Shared>,
-    state: Option<PathBuf>,
+    store: Option<Arc<Store>>,
     parts: JoinSet<()>,
 }
 
@@ -120,10 +119,7 @@ impl Handle {
     /// Stops everything and saves the state a last time.
     pub async fn shutdown(mut self) -> Result<(), StoreError> {
         self.parts.shutdown().await;
-        match &self.state {
-            Some(path) => store::save(path, &self.shared),
-            None => Ok(()),
-        }
+        self.store.map_or(Ok(()), |store| store.save())
     }
 }
 
@@ -152,11 +148,14 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         secure_at = Some(address);
     }
     run_parts(&mut parts, &shared, &config);
+    let store = config.state.map(|path| Arc::new(Store::new(path, shared)));
+    if let Some(store) = &store {
+        parts.spawn(Arc::clone(store).save_on_change());
+    }
     Ok(Handle {
         http_addr: plain_at,
         https_addr: secure_at,
-        shared,
-        state: config.state,
+        store,
         parts,
     })
 }
@@ -164,9 +163,6 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
 fn run_parts(parts: &mut JoinSet<()>, shared: &Arc<Shared>, config: &Config) {
     let settling = Arc::clone(shared);
     parts.spawn(async move { settling.settle_when_due().await });
-    if let Some(path) = config.state.clone() {
-        parts.spawn(store::save_on_change(path, Arc::clone(shared)));
-    }
     parts.spawn(checker::run(Arc::clone(shared)));
     let (interface, connections) = (config.vip_interface.clone(), open_files::connections());
     parts.spawn(forward::run(Arc::clone(shared), interface, connections));

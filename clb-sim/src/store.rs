@@ -2,6 +2,7 @@
 
 use crate::shared::Shared;
 use crate::state::Model;
+use parking_lot::Mutex;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,44 +48,64 @@ pub(crate) fn load(path: &Path) -> Result<Option<Model>, StoreError> {
         })
 }
 
-/// Saves the model as it is now.
-pub(crate) fn save(path: &Path, shared: &Shared) -> Result<(), StoreError> {
-    let text = shared
-        .with(|model, _| serde_json::to_vec(model))
-        .map_err(|source| StoreError::Content {
-            path: path.to_owned(),
-            source,
-        })?;
-    let temporary = path.with_extension("tmp");
-    let write = || {
-        let mut file = std::fs::File::create(&temporary)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|source| io(path, source))
+/// Writes the model to its file.
+pub(crate) struct Store {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    /// One writer at a time, so that an older state never replaces a newer one.
+    turn: Mutex<()>,
 }
 
-/// Saves after every change of structure; verdicts are not kept.
-pub(crate) async fn save_on_change(path: PathBuf, shared: Arc<Shared>) {
-    let mut changes = shared.follow();
-    let mut saved = None;
-    loop {
-        let structure = changes.borrow_and_update().structure;
-        if saved != Some(structure) {
-            let (path, shared) = (path.clone(), Arc::clone(&shared));
-            // Writing and syncing a file blocks.
-            let written = tokio::task::spawn_blocking(move || save(&path, &shared)).await;
-            if let Ok(Err(error)) = written {
-                warn!(%error, "state not saved");
-            }
-            saved = Some(structure);
+impl Store {
+    pub(crate) fn new(path: PathBuf, shared: Arc<Shared>) -> Self {
+        Self {
+            path,
+            shared,
+            turn: Mutex::new(()),
         }
-        if changes.changed().await.is_err() {
-            return;
-        }
-        tokio::time::sleep(GATHER).await;
     }
+
+    /// Saves the model as it is now.
+    pub(crate) fn save(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock();
+        let text = self.shared.with(|model, _| serde_json::to_vec(model));
+        let text = text.map_err(|source| StoreError::Content {
+            path: self.path.clone(),
+            source,
+        })?;
+        replace(&self.path, &text).map_err(|source| io(&self.path, source))
+    }
+
+    /// Saves after every change of structure; verdicts are not kept.
+    pub(crate) async fn save_on_change(self: Arc<Self>) {
+        let mut changes = self.shared.follow();
+        let mut saved = None;
+        loop {
+            let structure = changes.borrow_and_update().structure;
+            if saved != Some(structure) {
+                let store = Arc::clone(&self);
+                // Writing and syncing a file blocks.
+                let written = tokio::task::spawn_blocking(move || store.save()).await;
+                if let Ok(Err(error)) = written {
+                    warn!(%error, "state not saved");
+                }
+                saved = Some(structure);
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+}
+
+/// The file as a whole or not at all.
+fn replace(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)
 }
 
 fn io(path: &Path, source: std::io::Error) -> StoreError {
