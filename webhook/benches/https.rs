@@ -40,6 +40,7 @@ fn main() {
     if let Some(flavour) = std::env::args().skip_while(|arg| arg != "--serve").nth(1) {
         return server::serve(Flavour::parse(&flavour));
     }
+    server::leave_the_first_core();
     let children: Vec<_> = Flavour::ALL.into_iter().map(Child::start).collect();
     println!("Direct HTTPS, one server core, {CONNECTIONS} connections, TLS 1.3, P-256 leaf");
     for bytes in SIZES {

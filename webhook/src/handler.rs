@@ -157,8 +157,13 @@ async fn read(request: Request, large_bodies: &Semaphore) -> Result<Bytes, Refus
     if most <= SMALL_BODY {
         return whole(body).await;
     }
+    // In a box, so that the usual request does not carry the room for its timer along.
+    Box::pin(large(body, most, large_bodies)).await
+}
+
+async fn large(body: Body, bytes: usize, large_bodies: &Semaphore) -> Result<Bytes, Refused> {
     let reading = async {
-        let _share = share(large_bodies, most).await;
+        let _share = share(large_bodies, bytes).await;
         whole(body).await
     };
     tokio::time::timeout(LARGE_BODY_DEADLINE, reading)

@@ -131,6 +131,20 @@ impl Drop for Child {
     }
 }
 
+/// Keeps the load off the servers' core, where there is another one.
+pub(crate) fn leave_the_first_core() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores > 1 && has_taskset() {
+        let (others, own) = (format!("1-{}", cores - 1), process::id().to_string());
+        let mut command = Command::new("taskset");
+        command
+            .args(["-cp", &others, &own])
+            .stdout(Stdio::null())
+            .status()
+            .ok();
+    }
+}
+
 fn has_taskset() -> bool {
     let quiet = Command::new("taskset")
         .args(["-c", "0", "true"])
