@@ -43,20 +43,32 @@ pub(crate) struct Image {
 }
 
 /// The product's image, as `make image` writes it and as the cluster runs it.
-pub(crate) fn clb_gate(paths: &Paths) -> Result<Image> {
-    let mut image = program(paths, "clb-gate", "localhost/clb-gate:latest", "/clb-gate")?;
+pub(crate) fn clb_gate(paths: &Paths, scratch: &Path) -> Result<Image> {
+    let mut image = program(
+        paths,
+        "clb-gate",
+        "localhost/clb-gate:latest",
+        "/clb-gate",
+        scratch,
+    )?;
     image.files.push((CA_BUNDLE.into(), ca_bundle()?, 0o644));
     Ok(image)
 }
 
 /// The application of demo and journeys.
-pub(crate) fn sample(paths: &Paths) -> Result<Image> {
-    program(paths, "sample", "localhost/sample:latest", "/sample")
+pub(crate) fn sample(paths: &Paths, scratch: &Path) -> Result<Image> {
+    program(
+        paths,
+        "sample",
+        "localhost/sample:latest",
+        "/sample",
+        scratch,
+    )
 }
 
 /// What holds a pod's namespaces.
-pub(crate) fn pause(paths: &Paths) -> Result<Image> {
-    program(paths, "pause", "localhost/pause:1", "/pause")
+pub(crate) fn pause(paths: &Paths, scratch: &Path) -> Result<Image> {
+    program(paths, "pause", "localhost/pause:1", "/pause", scratch)
 }
 
 /// Writes images as one OCI archive. A half-written file never has the name.
@@ -72,8 +84,9 @@ fn program(
     binary: &str,
     name: &'static str,
     entrypoint: &'static str,
+    scratch: &Path,
 ) -> Result<Image> {
-    let content = stripped(&paths.binary(binary)?)?;
+    let content = stripped(&paths.binary(binary)?, scratch)?;
     let file = entrypoint.trim_start_matches('/').to_owned();
     Ok(Image {
         name,
@@ -82,20 +95,25 @@ fn program(
     })
 }
 
-/// The binary without debug information where `strip` is at hand, else as it is.
-fn stripped(binary: &Path) -> Result<Vec<u8>> {
+/// The binary without debug information where `strip` is at hand, else as it is. `strip` writes to a
+/// file in `scratch`: it replaces whatever its output names, be it a device.
+fn stripped(binary: &Path, scratch: &Path) -> Result<Vec<u8>> {
     if let Some(strip) = setup::program("strip") {
-        let output = Command::new(strip)
-            .args(["--strip-debug", "-o", "/dev/stdout"])
+        let output = scratch.join(format!("stripped-{}", crate::random()?));
+        let status = Command::new(strip)
+            .args(["--strip-debug", "-o"])
+            .arg(&output)
             .arg(binary)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .output();
-        if let Ok(output) = output
-            && output.status.success()
-            && output.stdout.starts_with(b"\x7fELF")
+            .status();
+        let content = fs::read(&output);
+        let _ = fs::remove_file(&output);
+        if let (Ok(status), Ok(content)) = (status, content)
+            && status.success()
         {
-            return Ok(output.stdout);
+            return Ok(content);
         }
     }
     fs::read(binary).with_context(|| format!("reading {}", binary.display()))
@@ -299,6 +317,18 @@ mod tests {
     fn blob(described: &Value) -> String {
         let digest = described["digest"].as_str().unwrap();
         format!("blobs/{}", digest.replace(':', "/"))
+    }
+
+    #[test]
+    fn stripping_leaves_only_the_binary_itself_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let binary = std::env::current_exe().unwrap();
+        let before = fs::read(&binary).unwrap();
+        let content = stripped(&binary, folder.path()).unwrap();
+        assert!(content.starts_with(b"\x7fELF"));
+        assert!(content.len() < before.len() || setup::program("strip").is_none());
+        assert_eq!(fs::read(&binary).unwrap(), before);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

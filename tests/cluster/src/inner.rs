@@ -104,11 +104,10 @@ async fn boot(paths: &Paths, plan: &Plan, components: &Components) -> Result<Clu
 /// Starts containerd on every node, with the images.
 async fn load(paths: &Paths, bare: bool, work: &Path, nodes: &[Node<'_>]) -> Result<()> {
     let step = Step::start("containerd up, images loaded");
-    let archive = work.join("images.tar");
-    let (paths, target) = (paths.clone(), archive.clone());
-    let writing = tokio::task::spawn_blocking(move || write_images(&paths, bare, &target));
+    let (paths, scratch) = (paths.clone(), work.to_path_buf());
+    let writing = tokio::task::spawn_blocking(move || write_images(&paths, bare, &scratch));
     try_join_all(nodes.iter().map(Node::start_containerd)).await?;
-    writing.await.context("writing the images")??;
+    let archive = writing.await.context("writing the images")??;
     try_join_all(nodes.iter().map(|node| node.import(&archive))).await?;
     step.done();
     Ok(())
@@ -126,12 +125,14 @@ async fn ground(plan: &Plan, components: &Components) -> Result<()> {
 
 /// The images that both nodes get, in one archive. A bare cluster has clb-gate's too, where it is
 /// built, so that a user can install it by hand.
-fn write_images(paths: &Paths, bare: bool, to: &Path) -> Result<()> {
-    let mut images = vec![image::pause(paths)?, image::sample(paths)?];
+fn write_images(paths: &Paths, bare: bool, work: &Path) -> Result<PathBuf> {
+    let mut images = vec![image::pause(paths, work)?, image::sample(paths, work)?];
     if !bare || paths.binary("clb-gate").is_ok() {
-        images.push(image::clb_gate(paths)?);
+        images.push(image::clb_gate(paths, work)?);
     }
-    image::write(&images, to)
+    let archive = work.join("images.tar");
+    image::write(&images, &archive)?;
+    Ok(archive)
 }
 
 async fn join(nodes: &[Node<'_>], ground: Ground<'_>, kubectl: &Kubectl) -> Result<()> {

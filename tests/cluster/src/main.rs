@@ -54,7 +54,8 @@ With CLUSTER=existing KUBECONFIG=FILE CLB_SIM_LISTEN=ADDRESS:PORT it uses a clus
 the simulator then runs on this machine at that address (and HTTPS one port higher), the demo
 overlay is applied and deleted again. Limits: the image localhost/clb-gate:latest must be loaded
 on your nodes, they must resolve clb.sim.test where the overlay uses it, this machine must reach
-pod addresses, and VIPs are on this machine's loopback.";
+pod addresses, and VIPs are on this machine's loopback. A killed run leaves clb-gate installed:
+`kubectl delete -k manifests/overlays/demo` removes it.";
 
 /// A real Kubernetes cluster of two nodes, with a simulated CLB and clb-gate in it, for one command.
 #[derive(Debug, Parser)]
@@ -143,7 +144,8 @@ async fn in_cluster(paths: &Paths, task: Task, bare: bool) -> Result<u8> {
 
 fn write_image(paths: &Paths, out: &std::path::Path) -> Result<()> {
     let step = Step::start(format!("image in {}", out.display()));
-    image::write(&[image::clb_gate(paths)?], out)?;
+    let folder = out.parent().unwrap_or_else(|| std::path::Path::new(""));
+    image::write(&[image::clb_gate(paths, folder)?], out)?;
     step.done();
     Ok(())
 }

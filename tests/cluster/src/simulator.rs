@@ -109,9 +109,10 @@ impl Simulator {
 
     /// With the processor's favour: it forwards every byte that a load test sends.
     fn command(&self, program: &Path, work: &Path) -> Command {
-        let mut command = Command::new("nice");
+        let mut command = Command::new("setpriv");
         command
-            .args(["-n", "-5"])
+            // Also outside the namespaces it does not outlive us.
+            .args(["--pdeathsig", "KILL", "nice", "-n", "-5"])
             .arg(program)
             .args(["--listen", &self.plain, "--tls-listen", &self.tls])
             .arg("--tls-cert")
