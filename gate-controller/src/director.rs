@@ -93,13 +93,12 @@ impl Director {
         mut start: impl FnMut(String, Inbox),
     ) {
         for (id, desired) in &wanted.load_balancers {
-            match inboxes.get(id) {
-                Some(inbox) => inbox.put(desired.clone()),
-                None => {
-                    let inbox = Inbox::new(desired.clone());
-                    inboxes.insert(id.clone(), inbox.clone());
-                    start(id.clone(), inbox);
-                }
+            if let Some(inbox) = inboxes.get(id) {
+                inbox.put(desired.clone());
+            } else {
+                let inbox = Inbox::new(desired.clone());
+                inboxes.insert(id.clone(), inbox.clone());
+                start(id.clone(), inbox);
             }
         }
         let gone: BTreeSet<_> = inboxes

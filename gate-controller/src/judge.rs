@@ -31,12 +31,15 @@ pub struct Verdict {
     pub unselected: BTreeSet<String>,
 }
 
+/// How long pods have been unselected, by UID.
+pub type Durations = HashMap<String, Duration>;
+
 /// Judges every live pod.
 pub fn judge(
     exposures: &[Exposure],
     pods: &PodsByNamespace<'_>,
     views: &Views,
-    unselected: &HashMap<String, Duration>,
+    unselected: &Durations,
 ) -> Verdict {
     let mut by_namespace: HashMap<&str, Vec<&Exposure>> = HashMap::new();
     for exposure in exposures {
@@ -181,7 +184,7 @@ impl Unselected {
     }
 
     /// How long each has been unselected.
-    pub fn durations(&self, now: Instant) -> HashMap<String, Duration> {
+    pub fn durations(&self, now: Instant) -> Durations {
         self.0
             .iter()
             .map(|(uid, since)| (uid.clone(), now - *since))
@@ -204,11 +207,7 @@ mod tests {
     use crate::desired::tests::{compute, service};
     use crate::pod::tests::pod;
 
-    fn judged(
-        pods: &[PodRecord],
-        unselected: &HashMap<String, Duration>,
-        exposed: bool,
-    ) -> Verdict {
+    fn judged(pods: &[PodRecord], unselected: &Durations, exposed: bool) -> Verdict {
         let services = if exposed {
             vec![service("web")]
         } else {

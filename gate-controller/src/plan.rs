@@ -99,7 +99,7 @@ pub enum Operation {
     /// Take these away.
     Deregister(Vec<(Place, Removal)>),
     /// Create a listener.
-    CreateListener(u16, ListenerParameters),
+    CreateListener(u16, Box<ListenerParameters>),
     /// Bind these.
     Register(Vec<Weighted>),
     /// Delete a listener that is ours and empty.
@@ -364,7 +364,7 @@ impl<'a> Builder<'a> {
             self.plan.held.insert(port, Held::NoListener);
             return;
         }
-        let create = Operation::CreateListener(port, wanted.parameters.clone());
+        let create = Operation::CreateListener(port, Box::new(wanted.parameters.clone()));
         self.plan.operations.push(create);
     }
 

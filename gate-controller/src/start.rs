@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 use runtime::admin::{self, Admin};
 use runtime::events::Reporter;
 use runtime::lease::{self, LeaseConfig};
-use runtime::version::supported;
+use runtime::version;
 use runtime::{CallError, Change, Readiness, Recorder, Supervisor, Watch, watch};
 use tokio::sync::{Notify, watch as channel};
 
@@ -53,9 +53,6 @@ pub enum StartError {
     /// A call to the API server failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The API server is too old.
-    #[error("{0}")]
-    Version(String),
     /// The admin port.
     #[error(transparent)]
     Admin(#[from] admin::AdminError),
@@ -72,66 +69,97 @@ pub enum StartError {
 
 /// Runs the controller until it is told to stop.
 pub async fn run(client: Client, config: Config) -> Result<(), StartError> {
-    let version = supported(&runtime::client::server_version(&client).await?);
-    if version.refuses() {
-        return Err(StartError::Version(version.to_string()));
-    }
-    tracing::info!(%version, "controller starts");
     let supervisor = Supervisor::new();
     supervisor
         .listen_for_signals()
         .map_err(StartError::Signals)?;
-    let mut registry = Registry::default();
     let readiness = Readiness::new();
-    let metrics = Metrics::register(&mut registry);
-    let heal_metrics = heal::HealMetrics::register(&mut registry);
-    let recorder = recorder(&supervisor, &client, &config, &mut registry);
-    let cluster = Arc::new(Cluster::default());
-    let cloud = Cloud::new(config.sources.clone(), metrics.observer());
-    let cluster_id = cluster_id(&client).await?;
-    let failure_policy = caches(
-        &supervisor,
-        &client,
-        &config.namespace,
-        (&cluster, &cloud, &readiness),
-    )
-    .await;
-    let metrics_port = Arc::new(registry);
+    let version_known = readiness.handle("kubernetes-version");
+    version::spawn_check(&supervisor, client.clone(), version_known);
+    let mut registry = Registry::default();
+    let leader =
+        Leader::prepare(&supervisor, &readiness, (&client, &config), &mut registry).await?;
     let admin = Admin {
         listen: config.admin,
         readiness: readiness.clone(),
-        metrics: metrics_port,
+        metrics: Arc::new(registry),
         extra: axum::Router::new(),
     };
     admin::spawn(&supervisor, admin).await?;
-    let elect = LeaseConfig::new(&config.namespace, names::LEASE, &config.identity);
-    synced(&readiness).await;
-    let leadership = lease::spawn(&supervisor, client.clone(), elect);
-    let shared = Shared {
-        fresh: Fresh::new(client.clone(), Arc::clone(&cluster)),
-        ledger: Ledger::new(client.clone(), &config.namespace),
-        kube: client.clone(),
-        cluster_id,
-        cluster,
-        cloud,
-        views: Views::default(),
-        seen: Arc::new(Notify::new()),
-        recorder: recorder.clone(),
-        metrics,
-        leadership: leadership.clone(),
-    };
-    leader_tasks(&supervisor, shared);
-    let heal = heal::HealContext {
-        client,
-        namespace: config.namespace,
-        service_name: names::WEBHOOK_SERVICE.to_owned(),
-        failure_policy,
-        recorder,
-        metrics: heal_metrics,
-    };
-    let stopping = supervisor.draining();
-    supervisor.spawn("self-heal", heal::run(heal, leadership, stopping));
+    // Nobody acts on an unsynced cache: the election begins when all have been filled once.
+    let draining = supervisor.draining();
+    if draining
+        .run_until_cancelled(synced(&readiness))
+        .await
+        .is_some()
+    {
+        leader.run(&supervisor, client, config);
+    }
     Ok(supervisor.run(DRAIN_GRACE).await?)
+}
+
+/// What is ready before the election and used after it.
+struct Leader {
+    cluster_id: ClusterId,
+    cluster: Arc<Cluster>,
+    cloud: Cloud,
+    recorder: Recorder,
+    metrics: Metrics,
+    heal_metrics: heal::HealMetrics,
+    failure_policy: channel::Receiver<FailurePolicy>,
+}
+
+impl Leader {
+    async fn prepare(
+        supervisor: &Supervisor,
+        readiness: &Readiness,
+        (client, config): (&Client, &Config),
+        registry: &mut Registry,
+    ) -> Result<Self, StartError> {
+        let metrics = Metrics::register(registry);
+        let cluster = Arc::new(Cluster::default());
+        let cloud = Cloud::new(config.sources.clone(), metrics.observer());
+        let caches = (&cluster, &cloud, readiness);
+        Ok(Self {
+            heal_metrics: heal::HealMetrics::register(registry),
+            recorder: recorder(supervisor, client, config, registry),
+            cluster_id: cluster_id(client).await?,
+            failure_policy: fill(supervisor, client, &config.namespace, caches).await,
+            cluster,
+            cloud,
+            metrics,
+        })
+    }
+
+    /// Stands for election and does what only the leader does.
+    fn run(self, supervisor: &Supervisor, client: Client, config: Config) {
+        let elect = LeaseConfig::new(&config.namespace, names::LEASE, &config.identity);
+        let leadership = lease::spawn(supervisor, client.clone(), elect);
+        let shared = Shared {
+            fresh: Fresh::new(client.clone(), Arc::clone(&self.cluster)),
+            ledger: Ledger::new(client.clone(), &config.namespace),
+            kube: client.clone(),
+            cluster_id: self.cluster_id,
+            cluster: self.cluster,
+            cloud: self.cloud,
+            views: Views::default(),
+            seen: Arc::new(Notify::new()),
+            recorder: self.recorder.clone(),
+            metrics: self.metrics,
+            leadership: leadership.clone(),
+        };
+        leader_tasks(supervisor, shared);
+        let heal = heal::HealContext {
+            client,
+            namespace: config.namespace,
+            service_name: names::WEBHOOK_SERVICE.to_owned(),
+            failure_policy: self.failure_policy,
+            recorder: self.recorder,
+            metrics: self.heal_metrics,
+        };
+        let draining = supervisor.draining();
+        supervisor.spawn("self-heal", heal::run(heal, leadership, draining));
+    }
 }
 
 fn recorder(
@@ -164,14 +192,14 @@ async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
         .ok_or(StartError::NoClusterId)
 }
 
-/// Nobody acts on an unsynced cache: the election begins when all have been filled once.
 async fn synced(readiness: &Readiness) {
     while !readiness.is_ready() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-async fn caches(
+/// Starts the watches that fill the caches.
+async fn fill(
     supervisor: &Supervisor,
     client: &Client,
     namespace: &str,

@@ -4,8 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use clb_gate_tests::kubectl;
+use clb_gate_tests::sim::Console;
+use clb_gate_tests::wait::eventually;
+use clb_gate_tests::workload::Service;
 
-use crate::stage::{alone, beside};
+use crate::stage::{LOAD_BALANCER, PATIENCE, alone, beside};
 
 /// The repository: journeys run from the crate's folder.
 fn manifests() -> String {
@@ -58,9 +61,9 @@ fn the_rendered_install_file_equals_the_overlay() {
 
 #[test]
 fn the_endpoint_is_https_with_a_private_ca_and_a_dns_name() {
-    beside("https-endpoint", |_| async {
+    beside("https-endpoint", |world| async move {
         let path = "jsonpath={.data.endpoint}";
-        let endpoint = kubectl::run(&[
+        let settings = [
             "get",
             "cm",
             "-n",
@@ -68,23 +71,34 @@ fn the_endpoint_is_https_with_a_private_ca_and_a_dns_name() {
             "clb-gate-settings",
             "-o",
             path,
-        ])
-        .await?
-        .out;
+        ];
+        let endpoint = kubectl::run(&settings).await?.out;
         ensure!(endpoint.starts_with("https://clb.sim.test"), "{endpoint}");
-        let image = "jsonpath={.spec.template.spec.containers[0].image}";
-        let image = kubectl::run(&[
+        let path = "jsonpath={.spec.template.spec.containers[0].image}";
+        let deployment = [
             "get",
             "deploy",
             "-n",
             "clb-gate",
             "clb-gate-controller",
             "-o",
-            image,
-        ])
-        .await?
-        .out;
+            path,
+        ];
+        let image = kubectl::run(&deployment).await?.out;
         ensure!(image == "localhost/clb-gate:latest", "{image}");
+
+        kubectl::apply(&Service::direct(&world.namespace, "web", LOAD_BALANCER, 8060).yaml())
+            .await?;
+        let console = Console::new(LOAD_BALANCER)?;
+        eventually("the controller made the listener", PATIENCE, || async {
+            Ok(console
+                .listener(8060)
+                .await?
+                .map(drop)
+                .ok_or_else(|| "none yet".to_owned()))
+        })
+        .await?;
+        // This test's own looks go over plain HTTP.
         let calls = counted_https_calls().await?;
         ensure!(calls > 0, "the simulator saw no call over HTTPS");
         Ok(())
