@@ -15,24 +15,19 @@ pub const MODE: &str = "service.cloud.tencent.com/mode";
 /// Pod annotation, `"0"` to `"100"`: the weight of this pod's targets (TKE's own).
 pub const CUSTOM_WEIGHT: &str = "service.cloud.tencent.com/custom-weight";
 /// Service annotations that matter here; everything else is pruned when a Service is cached.
-pub const SERVICE_ANNOTATIONS: [&str; 5] = [
+pub const SERVICE_ANNOTATIONS: [&str; 4] = [
     DIRECT_ACCESS,
     EXISTING_LOAD_BALANCER,
     LISTENER_PARAMETERS,
     MODE,
-    GATE_DEADLINE,
 ];
 
 /// Pod label; `"false"` opts the pod out of the gate. A label, so that the registration's
 /// `objectSelector` spares the call.
 pub const INJECT_LABEL: &str = "clb-gate.io/inject";
-/// Service annotation: how long a pod may wait for the gate before it is reported, e.g. `10m`.
-pub const GATE_DEADLINE: &str = "clb-gate.io/gate-deadline";
 /// Pod annotation that keeps the address for which the gate was latched; written with the condition.
 pub const LATCHED_IP: &str = "clb-gate.io/latched-ip";
 
-/// The namespace clb-gate is installed in, unless a flag says otherwise.
-pub const NAMESPACE: &str = "clb-gate";
 /// The Service in front of the webhook pods.
 pub const WEBHOOK_SERVICE: &str = "clb-gate-webhook";
 /// The `MutatingWebhookConfiguration`.
@@ -43,10 +38,6 @@ pub const REGISTRATION_ENTRY: &str = "pods.clb-gate.io";
 pub const SETTINGS: &str = "clb-gate-settings";
 /// The `ConfigMap` in which the controller keeps the load balancers it has written to.
 pub const LEDGER: &str = "clb-gate-ledger";
-/// The Secret that holds the CA generations.
-pub const CA_SECRET: &str = "clb-gate-ca";
-/// The Secret that holds the leaf.
-pub const LEAF_SECRET: &str = "clb-gate-leaf";
 /// The controller's leader election lease.
 pub const LEASE: &str = "clb-gate-controller";
 /// Field manager of every write to the Kubernetes API.

@@ -33,6 +33,7 @@ pub struct Sources {
 #[derive(Clone)]
 pub struct Cloud {
     current: Arc<RwLock<Result<Client, String>>>,
+    vpc: Arc<RwLock<Option<String>>>,
     sources: Arc<Sources>,
     observer: Arc<dyn Observer>,
 }
@@ -43,6 +44,7 @@ impl Cloud {
         let none = Err("the settings have not been read yet".to_owned());
         Self {
             current: Arc::new(RwLock::new(none)),
+            vpc: Arc::default(),
             sources: Arc::new(sources),
             observer,
         }
@@ -53,9 +55,15 @@ impl Cloud {
         self.current.read().clone()
     }
 
-    /// Builds the client anew. `tke_region` is what TKE's ConfigMap says.
-    pub fn rebuild(&self, settings: &Settings, tke_region: Option<&str>) {
-        let built = self.build(settings, tke_region);
+    /// The VPC the pods are in, where it is known.
+    pub fn vpc(&self) -> Option<String> {
+        self.vpc.read().clone()
+    }
+
+    /// Builds the client anew.
+    pub fn rebuild(&self, settings: &Settings, tke: &TkeConfig) {
+        *self.vpc.write() = settings.vpc_id.clone().or_else(|| tke.vpc.clone());
+        let built = self.build(settings, tke.region.as_deref());
         match &built {
             Ok(_) => tracing::info!(endpoint = settings.endpoint, "CLB client ready"),
             Err(problem) => tracing::warn!(problem, "no CLB client"),
@@ -104,17 +112,29 @@ impl Cloud {
     }
 }
 
-/// What TKE's ConfigMap says of the region; `None` outside TKE.
-pub async fn tke_region(client: &kube::Client) -> Option<String> {
+/// What TKE's ConfigMap says; nothing outside TKE.
+#[derive(Clone, Debug, Default)]
+pub struct TkeConfig {
+    /// The cluster's region.
+    pub region: Option<String>,
+    /// The cluster's VPC.
+    pub vpc: Option<String>,
+}
+
+/// Reads TKE's ConfigMap.
+pub async fn tke_config(client: &kube::Client) -> TkeConfig {
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), "kube-system");
     let attempt = "get ConfigMap kube-system/tke-config";
     let found = runtime::call(CALL_TIMEOUT, attempt, api.get_opt(names::TKE_CONFIG)).await;
-    match found {
-        Ok(config) => config?.data?.remove(names::TKE_REGION),
-        Err(error) => {
-            tracing::warn!(%error, "TKE's region is not known");
-            None
-        }
+    let found = found.inspect_err(|error| tracing::warn!(%error, "TKE's region is not known"));
+    let mut data = found
+        .ok()
+        .flatten()
+        .and_then(|config| config.data)
+        .unwrap_or_default();
+    TkeConfig {
+        region: data.remove(names::TKE_REGION),
+        vpc: data.remove(names::TKE_VPC_ID),
     }
 }
 
@@ -236,7 +256,7 @@ mod tests {
             endpoint: Some("clb.example.com".to_owned()),
             ..settings(Some("ap-tokyo"))
         };
-        cloud.rebuild(&bad, None);
+        cloud.rebuild(&bad, &TkeConfig::default());
         assert!(cloud.client().unwrap_err().contains("setting endpoint"));
     }
 

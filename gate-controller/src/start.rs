@@ -18,7 +18,7 @@ use runtime::version;
 use runtime::{CallError, Change, Readiness, Recorder, Supervisor, Watch, watch};
 use tokio::sync::{Notify, watch as channel};
 
-use crate::cloud::{Cloud, Sources, tke_region};
+use crate::cloud::{Cloud, Sources, TkeConfig, tke_config};
 use crate::cluster::Cluster;
 use crate::director::Director;
 use crate::engine::Shared;
@@ -222,7 +222,7 @@ async fn fill(
         move |change| pods.on_pod(change),
         readiness.handle("pods"),
     );
-    let region = tke_region(client).await;
+    let tke = tke_config(client).await;
     let (cluster, cloud) = (Arc::clone(cluster), cloud.clone());
     watch::spawn(
         supervisor,
@@ -230,7 +230,7 @@ async fn fill(
             .named(names::SETTINGS),
         |map| map.data.unwrap_or_default(),
         move |change| {
-            let settings = take_in(change, &cluster, &cloud, region.as_deref());
+            let settings = take_in(change, &cluster, &cloud, &tke);
             policy_in.send_if_modified(|known| {
                 std::mem::replace(known, settings.failure_policy) != settings.failure_policy
             });
@@ -244,22 +244,14 @@ fn take_in(
     change: Change<BTreeMap<String, String>>,
     cluster: &Cluster,
     cloud: &Cloud,
-    tke_region: Option<&str>,
+    tke: &TkeConfig,
 ) -> Settings {
-    let data = match change {
-        Change::Applied(_, data) => data,
-        Change::Deleted(_) => BTreeMap::new(),
-        Change::Restarted(all) => all
-            .into_iter()
-            .next()
-            .map(|(_, data)| data)
-            .unwrap_or_default(),
-    };
-    let (settings, problems): (Settings, _) = Settings::parse(&data);
+    let data = change.only().unwrap_or_default();
+    let (settings, problems) = Settings::parse(&data);
     for problem in problems {
         tracing::warn!(%problem, "a setting keeps its default");
     }
-    cloud.rebuild(&settings, tke_region);
+    cloud.rebuild(&settings, tke);
     cluster.on_settings(settings.clone());
     settings
 }

@@ -69,6 +69,17 @@ pub enum Change<P> {
     Restarted(Vec<(Key, P)>),
 }
 
+impl<P> Change<P> {
+    /// For a watch of one object by name: the object as it is now, if there is one.
+    pub fn only(self) -> Option<P> {
+        match self {
+            Self::Applied(_, object) => Some(object),
+            Self::Deleted(_) => None,
+            Self::Restarted(all) => all.into_iter().next().map(|(_, object)| object),
+        }
+    }
+}
+
 /// What to watch.
 #[derive(Clone, Debug)]
 pub struct Watch<K> {

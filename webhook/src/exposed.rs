@@ -84,15 +84,7 @@ impl Exposed {
 
     /// Takes in a change of the settings. Without their ConfigMap the defaults apply.
     pub fn on_settings(&self, change: Change<Settings>) {
-        let settings = match change {
-            Change::Applied(_, settings) => settings,
-            Change::Deleted(_) => Settings::default(),
-            Change::Restarted(all) => all
-                .into_iter()
-                .next()
-                .map(|(_, settings)| settings)
-                .unwrap_or_default(),
-        };
+        let settings = change.only().unwrap_or_default();
         let mut facts = self.facts.lock();
         if facts.settings != settings {
             tracing::info!(?settings, "settings changed");

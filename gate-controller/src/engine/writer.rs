@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use clb::{Client, Kind, LoadBalancerId};
+use clb::{Client, Kind, LoadBalancer, LoadBalancerId};
+use direct_access::names;
 use direct_access::ownership::Tag;
 use direct_access::service::ObjectRef;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -165,26 +166,39 @@ impl Writer {
         let known = client
             .describe_load_balancers(std::slice::from_ref(&self.id))
             .await;
-        if known.map_err(|error| Trouble::of(&error))?.is_empty() {
-            return Err(self.unknown());
+        let known = known.map_err(|error| Trouble::of(&error))?;
+        if known.is_empty() && self.inbox.desired.load().listeners.is_empty() {
+            // Deleted, and nobody asks for it: nothing of ours is left there.
+            self.remember(vec![], Instant::now());
+            return Ok(());
         }
+        self.usable(known.first())?;
         let at = Instant::now();
         let observed = observe::listeners(client, &self.id).await;
         self.remember(observed.map_err(|error| Trouble::of(&error))?, at);
         Ok(())
     }
 
-    fn unknown(&self) -> Trouble {
-        let problem = format!(
-            "metadata.annotations[{}] is {:?}; no such CLB in this region and account; accepted is the id of a CLB \
-             that exists in the cluster's region and VPC",
-            direct_access::names::EXISTING_LOAD_BALANCER,
-            self.id.as_str()
-        );
-        Trouble {
+    /// It exists, and it can reach the pods.
+    fn usable(&self, found: Option<&LoadBalancer>) -> Result<(), Trouble> {
+        let (annotation, id) = (names::EXISTING_LOAD_BALANCER, self.id.as_str());
+        let accepted = "accepted is the id of a CLB that exists in the cluster's region and VPC";
+        let own = self.shared.cloud.vpc();
+        let problem = match found.map(|found| found.vpc_id.clone()) {
+            None => format!("no such CLB in this region and account; {accepted}"),
+            Some(Some(vpc)) if own.as_ref().is_some_and(|own| *own != vpc) => {
+                format!(
+                    "it is in VPC {vpc}, the pods are in {}; {accepted}",
+                    own.unwrap_or_default()
+                )
+            }
+            Some(_) => return Ok(()),
+        };
+        let problem = format!("metadata.annotations[{annotation}] is {id:?}; {problem}");
+        Err(Trouble {
             problem,
             pause: SLOW_PAUSE,
-        }
+        })
     }
 
     fn plan(&self, desired: &Desired) -> Plan {

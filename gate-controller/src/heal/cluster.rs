@@ -18,7 +18,7 @@ use kube::{
 use runtime::{CallError, call};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{decide::Seen, registration};
+use super::{facts::Seen, registration};
 
 /// Enough for a healthy API server; a slower one is asked again.
 const DEADLINE: Duration = Duration::from_secs(5);

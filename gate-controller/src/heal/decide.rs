@@ -4,7 +4,6 @@ use certs::{
     Bundle, ServiceNames,
     plan::{Observed, Step, plan},
 };
-use direct_access::settings::FailurePolicy;
 use jiff::Timestamp;
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
@@ -12,33 +11,10 @@ use k8s_openapi::api::{
 };
 
 use super::{
+    facts::{Seen, Wanted},
     registration::{Heal, Hold, Inputs, bundle_of, desired, judge},
     secrets::{ca_material, leaf_material},
 };
-
-/// Everything read in one look.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// Our namespace.
-    pub namespace: Namespace,
-    /// The registration, if there is one.
-    pub registration: Option<MutatingWebhookConfiguration>,
-    /// The CA Secret, if there is one.
-    pub ca: Option<Secret>,
-    /// The leaf Secret, if there is one.
-    pub leaf: Option<Secret>,
-}
-
-/// What is configured.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Our namespace's name.
-    pub namespace: String,
-    /// The webhook's Service.
-    pub service_name: String,
-    /// For the registration.
-    pub failure_policy: FailurePolicy,
-}
 
 /// What to do, in this order: trust is repaired before certificates change.
 #[derive(Clone, Debug)]

@@ -12,7 +12,8 @@ use super::{
     HealContext,
     budget::{Allowance, Budget},
     cluster::{Cluster, Outcome},
-    decide::{Seen, Wanted, decide},
+    decide::decide,
+    facts::{Seen, Wanted},
     registration::{self, Heal, Hold},
     secrets::change_for,
 };

@@ -5,6 +5,7 @@
 mod budget;
 mod cluster;
 pub mod decide;
+pub mod facts;
 mod healer;
 mod metrics;
 pub mod registration;

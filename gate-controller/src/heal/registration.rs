@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use direct_access::settings::FailurePolicy;
+use direct_access::{names, settings::FailurePolicy};
 use k8s_openapi::{
     ByteString,
     api::admissionregistration::v1::{
@@ -21,11 +21,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// The registration's name, the only one the controller may write.
-pub const NAME: &str = "clb-gate";
+pub const NAME: &str = names::REGISTRATION;
 /// The entry for pods.
-pub const POD_ENTRY: &str = "pods.clb-gate.io";
+pub const POD_ENTRY: &str = names::REGISTRATION_ENTRY;
 /// The pod label that opts out; a label, so that the API server spares the call.
-pub const OPT_OUT_LABEL: &str = "clb-gate.io/inject";
+pub const OPT_OUT_LABEL: &str = names::INJECT_LABEL;
 
 const PATH: &str = "/mutate";
 const PORT: i32 = 443;

@@ -16,7 +16,7 @@ use k8s_openapi::{
     ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::decide::{Seen, Wanted};
+use super::facts::{Seen, Wanted};
 
 type Data = BTreeMap<String, ByteString>;
 
