@@ -5,10 +5,7 @@ use certs::{
     plan::{Observed, Step, plan},
 };
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    admissionregistration::v1::MutatingWebhookConfiguration,
-    core::v1::{Namespace, Secret},
-};
+use k8s_openapi::api::core::v1::Namespace;
 
 use super::{
     facts::{Seen, Wanted},
