@@ -65,7 +65,7 @@ manifests: setup ## Render manifests/install.yaml
 
 .PHONY: bench
 bench: cargo-present ## The admission handler, and HTTPS beside two reference servers
-	@cargo bench --workspace --bench admission --bench https
+	@cargo bench --profile release --workspace --bench admission --bench https
 
 # ---- checks ----
 

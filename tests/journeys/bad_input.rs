@@ -3,10 +3,10 @@
 use anyhow::{Result, ensure};
 use clb::Protocol;
 use clb_gate_tests::sim::Console;
-use clb_gate_tests::workload::{Deployment, Service};
+use clb_gate_tests::workload::Service;
 use clb_gate_tests::{World, kubectl};
 
-use crate::stage::{LOAD_BALANCER, PATIENCE, alone, beside};
+use crate::stage::{LOAD_BALANCER, PATIENCE, alone, beside, serve};
 
 const DIRECT_ACCESS: &str = "service.cloud.tencent.com/direct-access";
 const EXISTING: &str = "service.kubernetes.io/tke-existed-lbid";
@@ -85,16 +85,8 @@ fn a_port_owned_by_another_protocol_is_told() {
 }
 
 async fn good_goes_on(world: &World, port: u16) -> Result<()> {
-    kubectl::apply(&Service::direct(&world.namespace, "good", LOAD_BALANCER, port).yaml()).await?;
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    let good = Deployment {
-        namespace: &world.namespace,
-        name: "good",
-        replicas: 1,
-        revision: "1",
-    };
-    kubectl::apply(&good.yaml()).await?;
-    world.ready("good", 1, PATIENCE).await.map(drop)
+    let good = Service::direct(&world.namespace, "good", LOAD_BALANCER, port);
+    serve(world, good, 1).await.map(drop)
 }
 
 /// Changes a setting, waits for the Event, and changes it back.

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clb_gate_tests::sim::Console;
 use clb_gate_tests::wait::eventually;
-use clb_gate_tests::workload::{Deployment, Service};
+use clb_gate_tests::workload::Service;
 use clb_gate_tests::world::target;
 use clb_gate_tests::{World, kubectl, load};
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::stage::{LOAD_BALANCER, PATIENCE, beside};
+use crate::stage::{LOAD_BALANCER, PATIENCE, beside, serve};
 
 /// The targets the CLB should have are exactly these pods, tagged and healthy.
 async fn bound_exactly(console: &Console, port: u16, pods: &[Pod]) -> Result<()> {
@@ -36,17 +36,8 @@ async fn bound_exactly(console: &Console, port: u16, pods: &[Pod]) -> Result<()>
 fn pods_are_bound_checked_ready_and_reached_through_the_vip() {
     beside("main-job", |world| async move {
         let console = Console::new(LOAD_BALANCER)?;
-        kubectl::apply(&Service::direct(&world.namespace, "web", LOAD_BALANCER, 8010).yaml())
-            .await?;
-        let web = Deployment {
-            namespace: &world.namespace,
-            name: "web",
-            replicas: 3,
-            revision: "1",
-        };
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        kubectl::apply(&web.yaml()).await?;
-        let pods = world.ready("web", 3, PATIENCE).await?;
+        let service = Service::direct(&world.namespace, "web", LOAD_BALANCER, 8010);
+        let pods = serve(&world, service, 3).await?;
         bound_exactly(&console, 8010, &pods).await?;
         let vip: SocketAddr = format!("{}:8010", console.vip().await?).parse()?;
         let mut answered = BTreeSet::new();
@@ -75,16 +66,7 @@ fn the_api_s_default_health_check_is_waited_for() {
         let parameters = "service.kubernetes.io/service.listenerParameters";
         let service =
             Service::direct(&world.namespace, "web", LOAD_BALANCER, 8011).with(parameters, None);
-        kubectl::apply(&service.yaml()).await?;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let web = Deployment {
-            namespace: &world.namespace,
-            name: "web",
-            replicas: 1,
-            revision: "1",
-        };
-        kubectl::apply(&web.yaml()).await?;
-        let pods = world.ready("web", 1, PATIENCE).await?;
+        let pods = serve(&world, service, 1).await?;
         bound_exactly(&console, 8011, &pods).await?;
         let listener = console.listener(8011).await?.context("a listener")?;
         let check = listener.health_check.context("a health check")?;
@@ -101,16 +83,7 @@ fn taking_the_annotation_away_undoes_what_was_made_and_nothing_else() {
     beside("undo", |world| async move {
         let console = Console::new("lb-demo0002")?;
         let service = Service::direct(&world.namespace, "web", "lb-demo0002", 8012);
-        kubectl::apply(&service.yaml()).await?;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let web = Deployment {
-            namespace: &world.namespace,
-            name: "web",
-            replicas: 1,
-            revision: "1",
-        };
-        kubectl::apply(&web.yaml()).await?;
-        let pods = world.ready("web", 1, PATIENCE).await?;
+        let pods = serve(&world, service, 1).await?;
         bound_exactly(&console, 8012, &pods).await?;
         let somebody_elses = console.create_listener(clb::Protocol::Tcp, 8013).await?;
 

@@ -1,34 +1,17 @@
 //! Who gets the gate.
 
 use anyhow::{Result, ensure};
-use clb_gate_tests::workload::{Deployment, IMAGE, Service};
+use clb_gate_tests::workload::{IMAGE, Service};
 use clb_gate_tests::world::gates;
 use clb_gate_tests::{World, kubectl};
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::stage::{LOAD_BALANCER, PATIENCE, beside};
+use crate::stage::{LOAD_BALANCER, PATIENCE, beside, serve};
 
 const DIRECT_ACCESS: &str = "service.cloud.tencent.com/direct-access";
 
-/// Deploys `web` and its Service, waits until the pods are Ready, and counts gates.
 async fn gates_of(world: &World, service: Service<'_>) -> Result<Vec<usize>> {
-    kubectl::apply(&service.yaml()).await?;
-    settle(world).await;
-    let web = Deployment {
-        namespace: &world.namespace,
-        name: "web",
-        replicas: 2,
-        revision: "1",
-    };
-    kubectl::apply(&web.yaml()).await?;
-    let pods = world.ready("web", 2, PATIENCE).await?;
-    Ok(pods.iter().map(gates).collect())
-}
-
-/// A Service reaches the webhooks' caches within a watch event's time; a pod created in the same moment
-/// may miss it, which is no subject of these journeys.
-async fn settle(_: &World) {
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    Ok(serve(world, service, 2).await?.iter().map(gates).collect())
 }
 
 #[test]
@@ -71,7 +54,7 @@ fn a_host_network_pod_gets_a_warning_and_no_gate() {
     beside("host-network", |world| async move {
         let service = Service::direct(&world.namespace, "web", LOAD_BALANCER, 8004);
         kubectl::apply(&service.yaml()).await?;
-        settle(&world).await;
+        world.webhooks_know(LOAD_BALANCER, service.port).await?;
         let printed =
             kubectl::apply(&pod(&world, "lonely", "hostNetwork: true", "app: web")).await?;
         ensure!(
@@ -91,7 +74,7 @@ fn a_pod_can_opt_out_and_keeps_its_own_gates() {
     beside("opt-out", |world| async move {
         let service = Service::direct(&world.namespace, "web", LOAD_BALANCER, 8005);
         kubectl::apply(&service.yaml()).await?;
-        settle(&world).await;
+        world.webhooks_know(LOAD_BALANCER, service.port).await?;
         let out = "app: web, clb-gate.io/inject: 'false'";
         kubectl::apply(&pod(&world, "out", "hostNetwork: false", out)).await?;
         ensure!(gates(&world.api::<Pod>().get("out").await?) == 0);

@@ -1,12 +1,11 @@
 //! The leader dies in the middle of a rollout.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clb_gate_tests::sim::Console;
 use clb_gate_tests::wait::eventually;
-use clb_gate_tests::workload::{Deployment, Service};
+use clb_gate_tests::workload::Service;
 use clb_gate_tests::world::target;
 use clb_gate_tests::{World, kubectl};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -15,7 +14,7 @@ use kube::Api;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::stage::{LOAD_BALANCER, PATIENCE, alone};
+use crate::stage::{LOAD_BALANCER, PATIENCE, alone, deployment, rolled, serve};
 
 async fn leader(world: &World) -> Result<String> {
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), "clb-gate");
@@ -57,36 +56,16 @@ async fn kill_minus_nine(world: &World, name: &str) -> Result<()> {
 fn killing_the_leader_loses_no_target_and_leaves_none_over() {
     alone("leader-killed", |world| async move {
         let console = Console::new(LOAD_BALANCER)?;
-        kubectl::apply(&Service::direct(&world.namespace, "web", LOAD_BALANCER, 8030).yaml())
-            .await?;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let web = |revision| {
-            Deployment {
-                namespace: &world.namespace,
-                name: "web",
-                replicas: 3,
-                revision,
-            }
-            .yaml()
-        };
-        kubectl::apply(&web("1")).await?;
-        world.ready("web", 3, PATIENCE).await?;
+        let service = Service::direct(&world.namespace, "web", LOAD_BALANCER, 8030);
+        serve(&world, service, 3).await?;
 
-        kubectl::apply(&web("2")).await?;
+        kubectl::apply(&deployment(&world, "web", 3, "2")).await?;
         let first = leader(&world).await?;
         kill_minus_nine(&world, &first).await?;
         let somebody_elses = "198.18.1.250:9999";
         console.bind_foreign(8030, somebody_elses.parse()?).await?;
 
-        kubectl::run(&[
-            "rollout",
-            "status",
-            "deploy/web",
-            "-n",
-            &world.namespace,
-            "--timeout=180s",
-        ])
-        .await?;
+        rolled(&world).await?;
         let pods = world.ready("web", 3, PATIENCE).await?;
         let mut expected: BTreeSet<_> = pods.iter().filter_map(target).collect();
         expected.insert(somebody_elses.to_owned());

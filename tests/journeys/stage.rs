@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use clb_gate_tests::workload::{Deployment, Service};
 use clb_gate_tests::world::summary;
 use clb_gate_tests::{World, kubectl};
 use k8s_openapi::api::core::v1::Pod;
@@ -63,6 +64,39 @@ async fn play<F: Future<Output = Result<()>>>(namespace: &str, journey: impl FnO
     if let Err(error) = result {
         panic!("{namespace}: {error:#}");
     }
+}
+
+/// Applies a Service and, once the webhooks know it, the Deployment of its name; waits until all are Ready.
+pub(crate) async fn serve(world: &World, service: Service<'_>, replicas: u32) -> Result<Vec<Pod>> {
+    kubectl::apply(&service.yaml()).await?;
+    world.webhooks_know(LOAD_BALANCER, service.port).await?;
+    kubectl::apply(&deployment(world, service.name, replicas, "1")).await?;
+    world.ready(service.name, replicas as usize, PATIENCE).await
+}
+
+/// A Deployment of the sample; another revision rolls it.
+pub(crate) fn deployment(world: &World, name: &str, replicas: u32, revision: &str) -> String {
+    let namespace = &world.namespace;
+    Deployment {
+        namespace,
+        name,
+        replicas,
+        revision,
+    }
+    .yaml()
+}
+
+/// Rolls `web` to its second revision and waits until it is through.
+pub(crate) async fn rolled(world: &World) -> Result<()> {
+    let status = [
+        "rollout",
+        "status",
+        "deploy/web",
+        "-n",
+        &world.namespace,
+        "--timeout=180s",
+    ];
+    kubectl::run(&status).await.map(drop)
 }
 
 /// What somebody who must find the cause would ask for first.

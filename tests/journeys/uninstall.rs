@@ -25,7 +25,7 @@ fn a_deleted_installation_leaves_nothing_behind() {
 async fn journey() -> Result<()> {
     let world = World::new("uninstall").await?;
     kubectl::apply(&Service::direct("uninstall", "web", "lb-demo0002", 8090).yaml()).await?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.webhooks_know("lb-demo0002", 8090).await?;
     let web = |name, replicas| {
         Deployment {
             namespace: "uninstall",

@@ -8,7 +8,12 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
 
+use crate::kubectl;
 use crate::wait::eventually;
+use crate::workload::{IMAGE, Service};
+
+/// Far longer than a watch event takes.
+const MARKED: Duration = Duration::from_secs(30);
 
 /// The readiness gate.
 pub const GATE: &str = "cloud.tencent.com/load-balancer-backendgroup-ready";
@@ -110,6 +115,31 @@ impl World {
                     .ok_or_else(|| notes.join("; ")))
             },
         )
+        .await
+    }
+
+    /// Waits until the webhooks know every Service applied so far: they see Services in order, so once a
+    /// marker applied last has an effect, so have all before it. The marker takes `port + 1000`.
+    pub async fn webhooks_know(&self, load_balancer: &str, port: u16) -> Result<()> {
+        let marker = Service::direct(&self.namespace, "marker", load_balancer, port + 1000);
+        kubectl::apply(&marker.yaml()).await?;
+        let pod: Pod = serde_json::from_value(serde_json::json!({
+            "metadata": {"generateName": "marker-", "labels": {"app": "marker"}},
+            "spec": {"containers": [{"name": "sample", "image": IMAGE}]},
+        }))?;
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        eventually("the webhooks know the Services", MARKED, || async {
+            // Several in a row, because there are several webhooks.
+            for _ in 0..6 {
+                if gates(&self.api::<Pod>().create(&dry_run, &pod).await?) == 0 {
+                    return Ok(Err("a dry-run pod got no gate".to_owned()));
+                }
+            }
+            Ok(Ok(()))
+        })
         .await
     }
 
