@@ -136,11 +136,16 @@ impl Writer {
                     .await;
                 return Ok(plan.again.unwrap_or(REREAD).min(REREAD));
             }
-            if let Some(rest) = self.must_wait(&plan) {
-                return Ok(rest);
-            }
             self.publish();
-            let plan = self.confirmed(plan).await?;
+            let mut plan = self.confirmed(plan).await?;
+            let rest = self.must_wait(&plan);
+            if rest.is_some() {
+                plan.operations.retain(|operation| !operation.removes());
+            }
+            if plan.operations.is_empty() {
+                // All of it must wait, or the fresh read disagreed with the caches, which will catch up.
+                return Ok(rest.unwrap_or(FIRST_PAUSE));
+            }
             self.act(&client, &plan).await?;
         }
         tracing::warn!(load_balancer = %self.id, rounds = ROUNDS, "still not as it should be");
