@@ -123,7 +123,12 @@ fn patch_args(patch: &str) -> [&str; 6] {
 }
 
 async fn patch(text: &str) -> Result<()> {
-    kubectl::run(&patch_args(text)).await.map(drop)
+    let printed = kubectl::run(&patch_args(text)).await?.out;
+    ensure!(
+        !printed.contains("no change"),
+        "nothing was tampered with: {printed}"
+    );
+    Ok(())
 }
 
 #[test]
