@@ -14,7 +14,7 @@ use kube::Api;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::stage::{LOAD_BALANCER, PATIENCE, alone, deployment, rolled, serve};
+use crate::stage::{LOAD_BALANCER, PATIENCE, alone, deployment, rolled, serve, targets_are};
 
 async fn leader(world: &World) -> Result<String> {
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), "clb-gate");
@@ -69,23 +69,6 @@ fn killing_the_leader_loses_no_target_and_leaves_none_over() {
         let pods = world.ready("web", 3, PATIENCE).await?;
         let mut expected: BTreeSet<_> = pods.iter().filter_map(target).collect();
         expected.insert(somebody_elses.to_owned());
-        eventually(
-            "the targets are the pods and what somebody else bound",
-            PATIENCE,
-            || async {
-                let there: BTreeSet<_> = console
-                    .targets(8030)
-                    .await?
-                    .into_iter()
-                    .map(|t| t.address)
-                    .collect();
-                Ok(if there == expected {
-                    Ok(())
-                } else {
-                    Err(format!("{there:?}, not {expected:?}"))
-                })
-            },
-        )
-        .await
+        targets_are(&console, 8030, &expected).await
     });
 }

@@ -7,11 +7,10 @@ use anyhow::ensure;
 use clb_gate_tests::kubectl;
 use clb_gate_tests::load::Load;
 use clb_gate_tests::sim::Console;
-use clb_gate_tests::wait::eventually;
 use clb_gate_tests::workload::Service;
 use clb_gate_tests::world::target;
 
-use crate::stage::{LOAD_BALANCER, PATIENCE, beside, deployment, rolled, serve};
+use crate::stage::{LOAD_BALANCER, PATIENCE, beside, deployment, rolled, serve, targets_are};
 
 #[test]
 fn no_request_fails_while_the_deployment_rolls() {
@@ -35,19 +34,6 @@ fn no_request_fails_while_the_deployment_rolls() {
         ensure!(report.requests > 100, "only {} requests", report.requests);
 
         let expected: BTreeSet<_> = pods.iter().filter_map(target).collect();
-        eventually("only the new pods are bound", PATIENCE, || async {
-            let there: BTreeSet<_> = console
-                .targets(8020)
-                .await?
-                .into_iter()
-                .map(|t| t.address)
-                .collect();
-            Ok(if there == expected {
-                Ok(())
-            } else {
-                Err(format!("{there:?}"))
-            })
-        })
-        .await
+        targets_are(&console, 8020, &expected).await
     });
 }

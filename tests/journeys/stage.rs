@@ -1,8 +1,11 @@
 //! Who may run beside whom, and what a failure shows.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
+use clb_gate_tests::sim::Console;
+use clb_gate_tests::wait::eventually;
 use clb_gate_tests::workload::{Deployment, Service};
 use clb_gate_tests::world::summary;
 use clb_gate_tests::{World, kubectl};
@@ -97,6 +100,24 @@ pub(crate) async fn rolled(world: &World) -> Result<()> {
         "--timeout=180s",
     ];
     kubectl::run(&status).await.map(drop)
+}
+
+/// Waits until the targets on a port are exactly these.
+pub(crate) async fn targets_are(
+    console: &Console,
+    port: u16,
+    expected: &BTreeSet<String>,
+) -> Result<()> {
+    eventually("the targets are as expected", PATIENCE, || async {
+        let targets = console.targets(port).await?;
+        let there: BTreeSet<_> = targets.into_iter().map(|target| target.address).collect();
+        Ok(if there == *expected {
+            Ok(())
+        } else {
+            Err(format!("{there:?}, not {expected:?}"))
+        })
+    })
+    .await
 }
 
 /// What somebody who must find the cause would ask for first.
