@@ -7,6 +7,7 @@ use crate::listener::ListenerParameters;
 use crate::names;
 use crate::service::{ObjectRef, PortFacts, ServiceFacts, TargetPort};
 use crate::settings::{Ownership, Settings};
+use crate::slot::{Protocol, Slot};
 
 /// One direct-access Service port that selects pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +16,9 @@ pub struct Exposure {
     pub service: ObjectRef,
     /// The load balancer it names.
     pub load_balancer: String,
-    /// The listener's port on the load balancer (TCP).
+    /// What the listener speaks.
+    pub protocol: Protocol,
+    /// The listener's port on the load balancer.
     pub port: u16,
     /// The pods' port.
     pub target: TargetPort,
@@ -23,6 +26,13 @@ pub struct Exposure {
     pub selector: BTreeMap<String, String>,
     /// How to create the listener where there is none.
     pub parameters: ListenerParameters,
+}
+
+impl Exposure {
+    /// Where its listener sits on the load balancer.
+    pub const fn slot(&self) -> Slot {
+        self.protocol.at(self.port)
+    }
 }
 
 /// What [`exposures()`] says of a Service.
@@ -242,6 +252,7 @@ fn by_port(
     let exposure = |port: &PortFacts| Exposure {
         service: service.object(),
         load_balancer: load_balancer.to_owned(),
+        protocol: Protocol::Tcp,
         port: port.port,
         target: port.target.clone(),
         selector: service.selector.clone(),

@@ -14,6 +14,7 @@ pub mod names;
 pub mod ownership;
 pub mod service;
 pub mod settings;
+pub mod slot;
 
 pub use exposure::{Exposure, Judgement, Problem, Reason, Served, exposures};
 pub use gate::{GateFacts, GateValue, gate};
@@ -21,3 +22,4 @@ pub use index::ExposureIndex;
 pub use inject::{Injection, PodFacts, SkipReason, inject};
 pub use service::{ObjectRef, ServiceFacts};
 pub use settings::Settings;
+pub use slot::{Protocol, Slot, Space};

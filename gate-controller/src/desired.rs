@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use direct_access::listener::ListenerParameters;
 use direct_access::service::ObjectRef;
-use direct_access::{Exposure, Judgement, Problem, ServiceFacts, Settings, exposures};
+use direct_access::slot::{Protocol, Space};
+use direct_access::{Exposure, Judgement, Problem, ServiceFacts, Settings, Slot, exposures};
 
 use crate::pod::{Fate, PodRecord};
 
@@ -26,8 +27,8 @@ pub struct Wanted {
 /// What one load balancer should hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
-    /// By listener port.
-    pub listeners: BTreeMap<u16, DesiredListener>,
+    /// By slot.
+    pub listeners: BTreeMap<Slot, DesiredListener>,
     /// What of other objects bears on what may be removed; shared by all load balancers.
     pub others: Arc<Others>,
 }
@@ -39,8 +40,8 @@ pub struct Others {
     pub fates: HashMap<String, Fate>,
     /// UIDs of pods whose targets stay as they are: a Service that selects them cannot be read.
     pub held_pods: HashSet<String>,
-    /// Ports of Services that cannot be read: their listeners stay as they are.
-    pub held_ports: HashSet<u16>,
+    /// Slots of Services that cannot be read: their listeners stay as they are.
+    pub held_slots: HashSet<Slot>,
 }
 
 /// What one listener should hold.
@@ -48,6 +49,28 @@ pub struct Others {
 pub struct DesiredListener {
     /// The Service it belongs to.
     pub service: ObjectRef,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// How to create it where it is missing.
+    pub parameters: ListenerParameters,
+    /// Its targets at layer 4, in the order of pod names.
+    pub targets: Vec<DesiredTarget>,
+    /// Its rules at layer 7.
+    pub rules: BTreeMap<RuleKey, DesiredRule>,
+}
+
+/// What tells the rules of a listener apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleKey {
+    /// The host; the CLB's own address where none is named.
+    pub domain: String,
+    /// The path, beginning with `/`.
+    pub url: String,
+}
+
+/// What one rule should hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DesiredRule {
     /// How to create it where it is missing.
     pub parameters: ListenerParameters,
     /// Its targets, in the order of pod names.
@@ -141,7 +164,7 @@ impl Wanted {
                 .load_balancers
                 .entry(exposure.load_balancer.clone())
                 .or_default();
-            if let Some(other) = desired.listeners.get(&exposure.port) {
+            if let Some(other) = desired.listeners.get(&exposure.slot()) {
                 let problem = taken(service, &exposure, &other.service);
                 self.tell(service, vec![problem]);
                 self.exposures.push(exposure);
@@ -152,10 +175,12 @@ impl Wanted {
                 .collect();
             let listener = DesiredListener {
                 service: service.object(),
+                protocol: exposure.protocol,
                 parameters: exposure.parameters.clone(),
                 targets,
+                rules: BTreeMap::new(),
             };
-            desired.listeners.insert(exposure.port, listener);
+            desired.listeners.insert(exposure.slot(), listener);
             self.exposures.push(exposure);
         }
     }
@@ -213,9 +238,13 @@ fn others(held: &[&ServiceFacts], pods: &PodsByNamespace<'_>) -> Others {
             .map(|pod| (pod.uid.clone(), pod.fate))
             .collect(),
         held_pods: held.iter().flat_map(selected).collect(),
-        held_ports: held
+        held_slots: held
             .iter()
-            .flat_map(|service| service.ports.iter().map(|p| p.port))
+            .flat_map(|service| &service.ports)
+            .map(|port| Slot {
+                space: Space::of(&port.protocol),
+                port: port.port,
+            })
             .collect(),
     }
 }
@@ -260,7 +289,7 @@ pub(crate) mod tests {
     }
 
     fn targets(wanted: &Wanted) -> Vec<&str> {
-        let listener = &wanted.load_balancers["lb-abcd1234"].listeners[&80];
+        let listener = &wanted.load_balancers["lb-abcd1234"].listeners[&Protocol::Tcp.at(80)];
         listener
             .targets
             .iter()
@@ -328,7 +357,7 @@ pub(crate) mod tests {
         };
         let wanted = compute(&[young.clone(), old.clone()], &[pod("a", 1)]);
         assert_eq!(
-            wanted.load_balancers["lb-abcd1234"].listeners[&80].service,
+            wanted.load_balancers["lb-abcd1234"].listeners[&Protocol::Tcp.at(80)].service,
             old.object()
         );
         assert!(
@@ -348,7 +377,9 @@ pub(crate) mod tests {
         let pods = [pod("a", 1)];
         let wanted = wanted([&bad], &by_namespace(&pods), &Settings::default(), &ledger);
         let others = &wanted.load_balancers["lb-abcd1234"].others;
-        assert!(others.held_pods.contains("uid-a") && others.held_ports.contains(&80));
+        assert!(
+            others.held_pods.contains("uid-a") && others.held_slots.contains(&Protocol::Tcp.at(80))
+        );
         assert!(wanted.load_balancers["lb-abcd1234"].listeners.is_empty());
     }
 }

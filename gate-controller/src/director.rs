@@ -164,7 +164,7 @@ impl Director {
             if let Some(problem) = &view.problem {
                 standing.insert((service.clone(), format!("Service {service}: {problem}")));
             }
-            if let Some(held) = view.held.get(&exposure.port) {
+            if let Some(held) = view.held.get(&exposure.slot()) {
                 let note = format!(
                     "Service {service}: spec.ports[].port {} on CLB {}: {held}",
                     exposure.port, exposure.load_balancer

@@ -80,6 +80,7 @@ fn take_in(shared: &Shared, answer: &[LoadBalancerHealth], polled: Instant) {
                 let listener = listener.listener_id.as_str().to_owned();
                 let place = Place {
                     listener,
+                    rule: None,
                     address: (address.ip(), address.port()),
                 };
                 Some((

@@ -136,7 +136,7 @@ fn binding(
     waiting: &mut Vec<(String, String)>,
 ) -> Option<Binding> {
     let load_balancer = &exposure.load_balancer;
-    let listener = format!("{load_balancer} TCP:{}", exposure.port);
+    let listener = format!("{load_balancer} {}:{}", exposure.protocol, exposure.port);
     let Some(port) = pod.port(&exposure.target) else {
         let why = format!(
             "Service {} has the target port {}, and no container port of the pod has that name",
@@ -150,7 +150,7 @@ fn binding(
     let ip = pod.ip?;
     let sought = Sought {
         load_balancer,
-        port: exposure.port,
+        slot: exposure.slot(),
         service: &exposure.service,
         address: (ip, port),
         pod_uid: &pod.uid,

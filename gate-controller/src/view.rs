@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use clb::HealthState;
+use direct_access::Slot;
 use direct_access::gate::BindingState;
 use direct_access::service::ObjectRef;
 use parking_lot::RwLock;
@@ -20,10 +21,10 @@ pub struct View {
     pub listeners: Vec<ObservedListener>,
     /// Since when each of our targets has been seen registered for its pod.
     pub registered: HashMap<Place, (String, Instant)>,
-    /// Which Service has which port.
-    pub owners: BTreeMap<u16, ObjectRef>,
-    /// By port: what waits for a person.
-    pub held: BTreeMap<u16, Held>,
+    /// Which Service has which slot.
+    pub owners: BTreeMap<Slot, ObjectRef>,
+    /// By slot: what waits for a person.
+    pub held: BTreeMap<Slot, Held>,
     /// What keeps the whole load balancer from being read or written.
     pub problem: Option<String>,
 }
@@ -49,8 +50,8 @@ pub struct Views {
 pub struct Sought<'a> {
     /// Load balancer id.
     pub load_balancer: &'a str,
-    /// Listener port.
-    pub port: u16,
+    /// Where the listener sits.
+    pub slot: Slot,
     /// The Service that asks for it.
     pub service: &'a ObjectRef,
     /// The pod's address and port.
@@ -107,6 +108,7 @@ impl Views {
         }
         let place = Place {
             listener: listener.id.clone(),
+            rule: None,
             address: sought.address,
         };
         let health = self.health.read();
@@ -136,13 +138,13 @@ fn judge(seen: Option<&Seen>, registered: Instant, earliest: Instant) -> Binding
 
 impl View {
     fn registration(&self, sought: &Sought<'_>) -> Option<(&ObservedListener, Instant)> {
-        if self.owners.get(&sought.port) != Some(sought.service) {
+        if self.owners.get(&sought.slot) != Some(sought.service) {
             return None;
         }
-        let on_port = |l: &&ObservedListener| l.port == sought.port && l.protocol == "TCP";
-        let listener = self.listeners.iter().find(on_port)?;
+        let listener = self.listeners.iter().find(|l| l.slot() == sought.slot)?;
         let place = Place {
             listener: listener.id.clone(),
+            rule: None,
             address: sought.address,
         };
         let (uid, since) = self.registered.get(&place)?;
@@ -152,7 +154,7 @@ impl View {
     fn unregistered(&self, sought: &Sought<'_>) -> BindingState {
         if let Some(owner) = self
             .owners
-            .get(&sought.port)
+            .get(&sought.slot)
             .filter(|o| *o != sought.service)
         {
             return BindingState::Held(format!("the port belongs to the older Service {owner}"));
@@ -160,7 +162,7 @@ impl View {
         if let Some(problem) = &self.problem {
             return BindingState::Held(problem.clone());
         }
-        match self.held.get(&sought.port) {
+        match self.held.get(&sought.slot) {
             Some(Held::Foreign(addresses)) if !addresses.contains(&sought.address) => {
                 BindingState::Missing
             }
@@ -179,6 +181,8 @@ mod tests {
     use super::*;
     use crate::plan::HealthCheck;
 
+    const SLOT: Slot = direct_access::Protocol::Tcp.at(80);
+
     const EARLIEST: Duration = Duration::from_secs(10);
 
     fn service(name: &str) -> ObjectRef {
@@ -191,6 +195,7 @@ mod tests {
     fn place() -> Place {
         Place {
             listener: "lbl-1".to_owned(),
+            rule: None,
             address: ([198, 18, 1, 1].into(), 8080),
         }
     }
@@ -207,9 +212,10 @@ mod tests {
                     earliest: EARLIEST,
                 },
                 targets: vec![],
+                rules: vec![],
             }],
             registered: [(place(), ("uid-a".to_owned(), now))].into(),
-            owners: [(80, service("web"))].into(),
+            owners: [(SLOT, service("web"))].into(),
             ..View::default()
         }
     }
@@ -222,7 +228,7 @@ mod tests {
         let address = place().address;
         let sought = Sought {
             load_balancer: "lb-1",
-            port: 80,
+            slot: SLOT,
             service: &service,
             address,
             pod_uid,

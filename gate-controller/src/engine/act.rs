@@ -6,11 +6,11 @@ use clb::{
     BATCH_TARGETS, BatchTarget, Client, CreateListener, Error, ListenerId, LoadBalancerId,
     ModifyWeight, Protocol, Target, batches, weight_batches,
 };
-use direct_access::listener::{HealthCheck, ListenerParameters};
+use direct_access::listener::HealthCheck;
 use direct_access::ownership::{ClusterId, Tag};
 
 use crate::cloud::CALL_TIMEOUT;
-use crate::plan::{Operation, Place, Weighted};
+use crate::plan::{NewListener, Operation, Place, Weighted};
 
 /// Batches are this small while something drains, so that no drain waits behind a long call.
 const BATCH_WHILE_DRAINING: usize = 100;
@@ -48,7 +48,9 @@ impl Actor<'_> {
                     .collect();
                 self.deregister(&places).await
             }
-            Operation::CreateListener(port, parameters) => self.create(*port, parameters).await,
+            Operation::CreateListener(new) => self.create(new).await,
+            // No exposure has rules yet.
+            Operation::CreateRules(..) | Operation::DeleteRules(..) => Ok(()),
             Operation::Register(targets) => self.register(targets).await,
             Operation::DeleteListener(id, _) => {
                 let id = ListenerId::new(id.clone());
@@ -109,10 +111,21 @@ impl Actor<'_> {
         Ok(())
     }
 
-    async fn create(&self, port: u16, parameters: &ListenerParameters) -> Result<(), ActError> {
+    async fn create(&self, new: &NewListener) -> Result<(), ActError> {
+        let NewListener {
+            protocol,
+            port,
+            parameters,
+        } = new;
+        let protocol = match protocol {
+            direct_access::Protocol::Tcp => Protocol::Tcp,
+            direct_access::Protocol::Udp => Protocol::Udp,
+            direct_access::Protocol::Http => Protocol::Http,
+            direct_access::Protocol::Https => Protocol::Https,
+        };
         let name = self.cluster.listener_name();
         let id = self.load_balancer.clone();
-        let mut create = CreateListener::new(id, Protocol::Tcp, port, name);
+        let mut create = CreateListener::new(id, protocol, *port, name);
         create.health_check = parameters.health_check.as_ref().map(health_check);
         create.scheduler.clone_from(&parameters.scheduler);
         create.session_expire_time = narrow(parameters.session_expire_time);

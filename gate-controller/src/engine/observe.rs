@@ -44,6 +44,7 @@ fn join(listeners: Vec<Listener>, targets: &[ListenerTargets]) -> Vec<ObservedLi
         name: Some(listener.listener_name).filter(|name| !name.is_empty()),
         health: health(listener.health_check.as_ref()),
         targets: of(targets, listener.listener_id.as_str()),
+        rules: vec![],
         id: listener.listener_id.as_str().to_owned(),
     };
     listeners.into_iter().map(observed).collect()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use clb::{Client, Kind, LoadBalancer, LoadBalancerId};
+use direct_access::Slot;
 use direct_access::names;
 use direct_access::ownership::Tag;
 use direct_access::service::ObjectRef;
@@ -44,7 +45,7 @@ struct Memory {
     observed: Option<(Vec<ObservedListener>, Instant)>,
     registered: HashMap<Place, (String, Instant)>,
     drained: HashMap<Place, Instant>,
-    held: BTreeMap<u16, Held>,
+    held: BTreeMap<Slot, Held>,
     problem: Option<String>,
     stale: bool,
     failures: u32,
@@ -310,27 +311,18 @@ impl Writer {
         let mut registered = HashMap::new();
         let mut drained = HashMap::new();
         let now = Instant::now();
-        for listener in &observed {
-            for target in &listener.targets {
-                let Some(uid) = mine(&target.tag) else {
-                    continue;
-                };
-                let place = Place {
-                    listener: listener.id.clone(),
-                    address: target.address,
-                };
-                if target.weight == 0 {
-                    let since = self.memory.drained.get(&place).copied().unwrap_or(now);
-                    drained.insert(place.clone(), since);
-                }
-                let known = self
-                    .memory
-                    .registered
-                    .get(&place)
-                    .filter(|(known, _)| *known == uid);
-                let since = known.map_or(now, |(_, since)| *since);
-                registered.insert(place, (uid, since));
+        for (place, target) in observed.iter().flat_map(ObservedListener::places) {
+            let Some(uid) = mine(&target.tag) else {
+                continue;
+            };
+            if target.weight == 0 {
+                let since = self.memory.drained.get(&place).copied().unwrap_or(now);
+                drained.insert(place.clone(), since);
             }
+            let known = self.memory.registered.get(&place);
+            let known = known.filter(|(known, _)| *known == uid);
+            let since = known.map_or(now, |(_, since)| *since);
+            registered.insert(place, (uid, since));
         }
         let before = std::mem::replace(&mut self.memory.registered, registered);
         self.memory.drained = drained;
@@ -354,14 +346,14 @@ impl Writer {
             .filter(|(place, (uid, _))| before.get(*place).is_none_or(|(known, _)| known != uid))
             .map(|(_, (uid, _))| uid.as_str())
             .collect();
-        for (port, listener) in &desired.listeners {
+        for (slot, listener) in &desired.listeners {
             for target in listener
                 .targets
                 .iter()
                 .filter(|t| new.contains(t.pod_uid.as_str()))
             {
                 let (ip, own) = target.address;
-                let note = format!("Bound {ip}:{own} to CLB {} TCP:{port}", self.id);
+                let note = format!("Bound {ip}:{own} to CLB {} {slot}", self.id);
                 let pod = reference("Pod", &target.pod, &target.pod_uid);
                 self.shared
                     .recorder
@@ -383,7 +375,7 @@ impl Writer {
             owners: desired
                 .listeners
                 .iter()
-                .map(|(port, l)| (*port, l.service.clone()))
+                .map(|(slot, l)| (*slot, l.service.clone()))
                 .collect(),
             held: self.memory.held.clone(),
             problem: self.memory.problem.clone(),

@@ -1,0 +1,66 @@
+//! From what a load balancer should hold and what it was seen to hold to the next operations. Pure.
+//!
+//! Order: what drains first (a pod waits for it), then what must be freed, then what is new. A target
+//! or listener without our mark is foreign and never touched.
+
+mod observed;
+mod operation;
+mod planner;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use direct_access::Slot;
+use direct_access::ownership::ClusterId;
+use direct_access::settings::Manage;
+
+pub use observed::{HealthCheck, ObservedListener, ObservedRule, ObservedTarget, Place};
+pub use operation::{Held, NewListener, NewRule, Operation, Removal, Weighted};
+pub use planner::plan;
+
+use crate::desired::Desired;
+
+/// How long a target keeps weight 0 before it is taken away while its pod still runs: what is in
+/// flight ends meanwhile. A pod that is gone is taken away at once.
+pub const DRAIN: Duration = Duration::from_secs(20);
+
+/// Facts for one plan.
+pub struct Facts<'a> {
+    /// Us.
+    pub cluster: &'a ClusterId,
+    /// What we may own.
+    pub manage: Manage,
+    /// What should be there.
+    pub desired: &'a Desired,
+    /// What is there.
+    pub observed: &'a [ObservedListener],
+    /// How long each drained target has had weight 0.
+    pub drained: &'a HashMap<Place, Duration>,
+}
+
+/// What to do now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// In order.
+    pub operations: Vec<Operation>,
+    /// By slot: what waits for a person.
+    pub held: BTreeMap<Slot, Held>,
+    /// When to look again, if something ripens by itself.
+    pub again: Option<Duration>,
+    /// How many targets of live pods would be weighed 0 or removed.
+    pub live_removals: usize,
+    /// How many targets would be removed because their pod is not known any more.
+    pub gone: usize,
+    /// How many of the targets are ours.
+    pub ours: usize,
+}
+
+impl Plan {
+    /// Whether it takes away more than pods that were seen going: then only a second, fresh read of the
+    /// cluster may confirm it. A cache that lost objects looks just like a cluster that did.
+    pub fn shrinks_suspiciously(&self) -> bool {
+        self.live_removals > 0 || (self.gone > 1 && self.gone * 2 > self.ours)
+    }
+}

@@ -1,0 +1,100 @@
+//! A load balancer as it was read.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use direct_access::ownership::Tag;
+use direct_access::{Slot, Space};
+
+use crate::desired::RuleKey;
+
+/// A listener as the CLB has it, with its targets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedListener {
+    /// Its id.
+    pub id: String,
+    /// Port.
+    pub port: u16,
+    /// `TCP`, `HTTP`, …
+    pub protocol: String,
+    /// Name: says whether it is ours.
+    pub name: Option<String>,
+    /// Its health check; layer 7 has it on its rules.
+    pub health: HealthCheck,
+    /// Its targets at layer 4.
+    pub targets: Vec<ObservedTarget>,
+    /// Its rules at layer 7.
+    pub rules: Vec<ObservedRule>,
+}
+
+/// A rule as the CLB has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedRule {
+    /// Its id, `loc-…`.
+    pub id: String,
+    /// Host and path.
+    pub key: RuleKey,
+    /// Its health check.
+    pub health: HealthCheck,
+    /// Its targets.
+    pub targets: Vec<ObservedTarget>,
+}
+
+/// What of a health check bears on the gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Switched off by configuration.
+    pub off: bool,
+    /// Time that must pass after registration before an Alive can be this pod's own:
+    /// `(HealthNum - 1) x IntervalTime`.
+    pub earliest: Duration,
+}
+
+/// A target as the CLB has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedTarget {
+    /// Address and port.
+    pub address: (IpAddr, u16),
+    /// Weight.
+    pub weight: u8,
+    /// Whose it is; `None` is foreign.
+    pub tag: Option<Tag>,
+}
+
+/// A target's place: listener, rule at layer 7, address and port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Listener id.
+    pub listener: String,
+    /// Rule id, at layer 7.
+    pub rule: Option<String>,
+    /// Address and port.
+    pub address: (IpAddr, u16),
+}
+
+impl ObservedListener {
+    /// Where it sits.
+    pub fn slot(&self) -> Slot {
+        Slot {
+            space: Space::of(&self.protocol),
+            port: self.port,
+        }
+    }
+
+    /// Its targets, and those of its rules, each with its place.
+    pub fn places(&self) -> impl Iterator<Item = (Place, &ObservedTarget)> {
+        let own = self.targets.iter().map(|target| (None, target));
+        let of_rules = self
+            .rules
+            .iter()
+            .flat_map(|rule| rule.targets.iter().map(|target| (Some(&rule.id), target)));
+        own.chain(of_rules).map(|(rule, target)| {
+            let place = Place {
+                listener: self.id.clone(),
+                rule: rule.cloned(),
+                address: target.address,
+            };
+            (place, target)
+        })
+    }
+}

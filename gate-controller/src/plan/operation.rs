@@ -1,0 +1,155 @@
+//! What can be done to a load balancer, and what waits for a person instead.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use direct_access::listener::ListenerParameters;
+use direct_access::{Protocol, Slot};
+
+use super::observed::Place;
+use crate::desired::RuleKey;
+
+/// Something to do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Set these weights; 0 drains.
+    Weigh(Vec<Weighted>),
+    /// Take these away.
+    Deregister(Vec<(Place, Removal)>),
+    /// Create a listener.
+    CreateListener(Box<NewListener>),
+    /// Create rules of one listener.
+    CreateRules(String, Vec<NewRule>),
+    /// Bind these.
+    Register(Vec<Weighted>),
+    /// Delete empty rules of a listener of ours, by rule id.
+    DeleteRules(String, Vec<String>),
+    /// Delete a listener that is ours and empty.
+    DeleteListener(String, Slot),
+}
+
+/// A listener to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewListener {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Its port.
+    pub port: u16,
+    /// How.
+    pub parameters: ListenerParameters,
+}
+
+/// A rule to create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRule {
+    /// Host and path.
+    pub key: RuleKey,
+    /// How.
+    pub parameters: ListenerParameters,
+}
+
+/// A target to register or to weigh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weighted {
+    /// Where.
+    pub place: Place,
+    /// 0 to 100.
+    pub weight: u8,
+    /// Whose.
+    pub pod_uid: String,
+}
+
+/// Why a target is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Its pod is gone or dead.
+    PodGone,
+    /// Its pod was drained.
+    Drained,
+    /// Another pod has its address now.
+    AddressReused,
+}
+
+/// Why a slot waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// A listener of another protocol has the port: there, wanted.
+    OtherProtocol(String, Protocol),
+    /// There is no listener, and this level may not create one.
+    NoListener(Protocol),
+    /// Somebody else bound these addresses.
+    Foreign(Vec<(IpAddr, u16)>),
+}
+
+impl Operation {
+    /// Its name in logs.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Weigh(_) => "weigh",
+            Self::Deregister(_) => "deregister",
+            Self::CreateListener(_) => "create_listener",
+            Self::CreateRules(..) => "create_rules",
+            Self::Register(_) => "register",
+            Self::DeleteRules(..) => "delete_rules",
+            Self::DeleteListener(..) => "delete_listener",
+        }
+    }
+
+    /// How many things it is about.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Weigh(all) | Self::Register(all) => all.len(),
+            Self::Deregister(all) => all.len(),
+            Self::CreateRules(_, all) => all.len(),
+            Self::DeleteRules(_, all) => all.len(),
+            Self::CreateListener(_) | Self::DeleteListener(..) => 1,
+        }
+    }
+
+    /// Whether it takes anything out of service.
+    pub fn removes(&self) -> bool {
+        match self {
+            Self::Weigh(all) => all.iter().any(|target| target.weight == 0),
+            Self::Deregister(_) | Self::DeleteRules(..) | Self::DeleteListener(..) => true,
+            Self::CreateListener(_) | Self::CreateRules(..) | Self::Register(_) => false,
+        }
+    }
+
+    /// Whether the listeners or rules are others afterwards.
+    pub fn changes_listeners(&self) -> bool {
+        match self {
+            Self::CreateListener(_)
+            | Self::CreateRules(..)
+            | Self::DeleteRules(..)
+            | Self::DeleteListener(..) => true,
+            Self::Weigh(_) | Self::Deregister(_) | Self::Register(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherProtocol(there, wanted) => write!(
+                f,
+                "a listener of protocol {there} has this port; {wanted} is what is accepted, or choose another port"
+            ),
+            Self::NoListener(wanted) => write!(
+                f,
+                "there is no {wanted} listener on this port, and the setting manage: backends may not create one"
+            ),
+            Self::Foreign(addresses) => {
+                let shown: Vec<_> = addresses
+                    .iter()
+                    .take(3)
+                    .map(|(ip, port)| format!("{ip}:{port}"))
+                    .collect();
+                write!(
+                    f,
+                    "{} was bound by somebody else (no tag of this cluster); deregister it there, and it is bound anew",
+                    shown.join(", ")
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! What plans lead to.
+
+use proptest::prelude::*;
+use rstest::rstest;
+
+use std::net::IpAddr;
+
+use direct_access::Protocol;
+use direct_access::ownership::Tag;
+
+use super::*;
+use crate::desired::tests::{compute, service};
+use crate::pod::tests::pod;
+use crate::pod::{Fate, PodRecord};
+
+fn us() -> ClusterId {
+    ClusterId::new("us")
+}
+
+fn address(number: u8) -> (IpAddr, u16) {
+    ([198, 18, 1, number].into(), 8080)
+}
+
+fn target(number: u8, weight: u8, tag: Option<&str>) -> ObservedTarget {
+    let tag = tag.map(|uid| Tag {
+        cluster: us(),
+        pod_uid: uid.to_owned(),
+    });
+    ObservedTarget {
+        address: address(number),
+        weight,
+        tag,
+    }
+}
+
+fn listener(targets: Vec<ObservedTarget>) -> ObservedListener {
+    ObservedListener {
+        id: "lbl-1".to_owned(),
+        port: 80,
+        protocol: "TCP".to_owned(),
+        name: Some(us().listener_name()),
+        health: HealthCheck {
+            off: false,
+            earliest: Duration::ZERO,
+        },
+        targets,
+        rules: vec![],
+    }
+}
+
+fn place(number: u8) -> Place {
+    Place {
+        listener: "lbl-1".to_owned(),
+        rule: None,
+        address: address(number),
+    }
+}
+
+fn desired(pods: &[PodRecord]) -> Desired {
+    compute(&[service("web")], pods).load_balancers["lb-abcd1234"].clone()
+}
+
+fn planned(desired: &Desired, observed: &[ObservedListener]) -> Plan {
+    planned_with(desired, observed, &HashMap::new(), Manage::Listeners)
+}
+
+fn planned_with(
+    desired: &Desired,
+    observed: &[ObservedListener],
+    drained: &HashMap<Place, Duration>,
+    manage: Manage,
+) -> Plan {
+    plan(&Facts {
+        cluster: &us(),
+        manage,
+        desired,
+        observed,
+        drained,
+    })
+}
+
+#[test]
+fn what_is_missing_is_made_in_two_steps() {
+    let desired = desired(&[pod("a", 1)]);
+    let first = planned(&desired, &[]);
+    assert!(matches!(
+        first.operations[..],
+        [Operation::CreateListener(ref new)] if new.port == 80
+    ));
+    let second = planned(&desired, &[listener(vec![])]);
+    let [Operation::Register(added)] = &second.operations[..] else {
+        panic!("{second:?}")
+    };
+    assert_eq!(
+        (added[0].place.clone(), added[0].pod_uid.as_str()),
+        (place(1), "uid-a")
+    );
+    let last = planned(&desired, &[listener(vec![target(1, 10, Some("uid-a"))])]);
+    assert_eq!(last.operations, []);
+}
+
+#[test]
+fn a_going_pod_drains_and_leaves_after_its_time() {
+    let going = PodRecord {
+        fate: Fate::Going,
+        ..pod("a", 1)
+    };
+    let desired = desired(&[going, pod("b", 2)]);
+    let b = target(2, 10, Some("uid-b"));
+    let serving = [listener(vec![target(1, 10, Some("uid-a")), b.clone()])];
+    let first = planned(&desired, &serving);
+    let [Operation::Weigh(weighed)] = &first.operations[..] else {
+        panic!("{first:?}")
+    };
+    assert_eq!((weighed[0].place.clone(), weighed[0].weight), (place(1), 0));
+    assert!(!first.shrinks_suspiciously());
+
+    let drained = [listener(vec![target(1, 0, Some("uid-a")), b])];
+    let waiting = planned(&desired, &drained);
+    assert_eq!((waiting.operations.len(), waiting.again), (0, Some(DRAIN)));
+    let ripe = HashMap::from([(place(1), DRAIN)]);
+    let last = planned_with(&desired, &drained, &ripe, Manage::Listeners);
+    assert_eq!(
+        last.operations,
+        [Operation::Deregister(vec![(place(1), Removal::Drained)])]
+    );
+}
+
+#[test]
+fn the_last_serving_target_keeps_its_weight() {
+    let going = PodRecord {
+        fate: Fate::Going,
+        ..pod("a", 1)
+    };
+    let last = [listener(vec![target(1, 10, Some("uid-a"))])];
+    assert_eq!(planned(&desired(&[going]), &last).operations, []);
+}
+
+#[rstest]
+#[case(None)]
+#[case(Some(Fate::Ended))]
+fn a_pod_that_is_gone_leaves_at_once(#[case] fate: Option<Fate>) {
+    let pods: Vec<_> = fate
+        .map(|fate| PodRecord {
+            fate,
+            ..pod("a", 1)
+        })
+        .into_iter()
+        .collect();
+    let there = [listener(vec![target(1, 10, Some("uid-a"))])];
+    let plan = planned(&desired(&pods), &there);
+    assert_eq!(
+        plan.operations,
+        [Operation::Deregister(vec![(place(1), Removal::PodGone)])]
+    );
+}
+
+#[test]
+fn a_reused_address_is_freed_before_it_is_bound_anew() {
+    let desired = desired(&[pod("b", 1)]);
+    let stale = [listener(vec![target(1, 10, Some("uid-a"))])];
+    let first = planned(&desired, &stale);
+    let freed = Operation::Deregister(vec![(place(1), Removal::AddressReused)]);
+    assert_eq!(first.operations, [freed]);
+    let second = planned(&desired, &[listener(vec![])]);
+    assert!(matches!(second.operations[..], [Operation::Register(_)]));
+}
+
+#[test]
+fn what_is_not_ours_is_never_touched() {
+    let other = ObservedTarget {
+        tag: Some(Tag {
+            cluster: ClusterId::new("them"),
+            pod_uid: "uid-x".to_owned(),
+        }),
+        ..target(3, 10, None)
+    };
+    let there = [listener(vec![target(1, 10, None), other])];
+    let plan = planned(&desired(&[pod("a", 1)]), &there);
+    assert_eq!(plan.operations, []);
+    assert_eq!(
+        plan.held[&Protocol::Tcp.at(80)],
+        Held::Foreign(vec![address(1)])
+    );
+}
+
+#[test]
+fn an_unwanted_listener_goes_only_when_it_is_ours_and_empty() {
+    let nothing = Desired::default();
+    let empty = [listener(vec![])];
+    let delete = Operation::DeleteListener("lbl-1".to_owned(), Protocol::Tcp.at(80));
+    assert_eq!(planned(&nothing, &empty).operations, [delete]);
+    let foreign = [ObservedListener {
+        name: Some("mine".to_owned()),
+        ..listener(vec![])
+    }];
+    assert_eq!(planned(&nothing, &foreign).operations, []);
+    let used = [listener(vec![target(1, 10, None)])];
+    assert_eq!(planned(&nothing, &used).operations, []);
+}
+
+#[test]
+fn another_protocol_on_the_port_is_held() {
+    let http = [ObservedListener {
+        protocol: "HTTP".to_owned(),
+        ..listener(vec![])
+    }];
+    let plan = planned(&desired(&[pod("a", 1)]), &http);
+    assert_eq!(
+        plan.held[&Protocol::Tcp.at(80)],
+        Held::OtherProtocol("HTTP".to_owned(), Protocol::Tcp)
+    );
+    assert_eq!(plan.operations, []);
+    let udp = [ObservedListener {
+        protocol: "UDP".to_owned(),
+        name: None,
+        ..listener(vec![])
+    }];
+    let plan = planned(&desired(&[pod("a", 1)]), &udp);
+    assert!(matches!(
+        plan.operations[..],
+        [Operation::CreateListener(ref new)] if new.port == 80
+    ));
+}
+
+#[test]
+fn the_lower_level_creates_no_listener() {
+    let desired = desired(&[pod("a", 1)]);
+    let plan = planned_with(&desired, &[], &HashMap::new(), Manage::Backends);
+    assert_eq!(
+        (plan.operations.len(), &plan.held[&Protocol::Tcp.at(80)]),
+        (0, &Held::NoListener(Protocol::Tcp))
+    );
+}
+
+#[test]
+fn a_service_that_lets_go_of_live_pods_needs_a_second_look() {
+    let pods = [pod("a", 1), pod("b", 2)];
+    let nothing = compute(&[], &pods);
+    assert!(nothing.load_balancers.is_empty());
+    let mut empty = desired(&pods);
+    empty.listeners.clear();
+    let there = [listener(vec![
+        target(1, 10, Some("uid-a")),
+        target(2, 10, Some("uid-b")),
+    ])];
+    let plan = planned(&empty, &there);
+    assert!(plan.shrinks_suspiciously());
+    assert!(matches!(&plan.operations[..], [Operation::Weigh(all)] if all.len() == 2));
+}
+
+#[test]
+fn held_pods_stay_as_they_are() {
+    let mut bad = service("web");
+    bad.annotations.insert(
+        direct_access::names::DIRECT_ACCESS.to_owned(),
+        "yes".to_owned(),
+    );
+    let pods = [pod("a", 1)];
+    let grouped = crate::desired::by_namespace(&pods);
+    let ledger = ["lb-abcd1234".to_owned()].into();
+    let settings = direct_access::Settings::default();
+    let wanted = crate::desired::wanted([&bad], &grouped, &settings, &ledger);
+    let there = [listener(vec![target(1, 10, Some("uid-a"))])];
+    assert_eq!(
+        planned(&wanted.load_balancers["lb-abcd1234"], &there).operations,
+        []
+    );
+}
+
+/// A CLB that does what it is told, to see where plans lead.
+fn perform(listeners: &mut Vec<ObservedListener>, operation: &Operation) {
+    let find = |listeners: &mut Vec<ObservedListener>, place: &Place| {
+        listeners
+            .iter_mut()
+            .position(|l| l.id == place.listener)
+            .unwrap()
+    };
+    match operation {
+        Operation::CreateListener(..) => listeners.push(listener(vec![])),
+        Operation::CreateRules(..) | Operation::DeleteRules(..) => unreachable!("no rules here"),
+        Operation::DeleteListener(id, _) => listeners.retain(|l| l.id != *id),
+        Operation::Register(all) => {
+            for new in all {
+                let at = find(listeners, &new.place);
+                let tag = Some(Tag {
+                    cluster: us(),
+                    pod_uid: new.pod_uid.clone(),
+                });
+                let address = new.place.address;
+                listeners[at].targets.push(ObservedTarget {
+                    address,
+                    weight: new.weight,
+                    tag,
+                });
+            }
+        }
+        Operation::Deregister(all) => {
+            for (place, _) in all {
+                let at = find(listeners, place);
+                listeners[at].targets.retain(|t| t.address != place.address);
+            }
+        }
+        Operation::Weigh(all) => {
+            for new in all {
+                let at = find(listeners, &new.place);
+                let targets = listeners[at].targets.iter_mut();
+                targets
+                    .filter(|t| t.address == new.place.address)
+                    .for_each(|t| t.weight = new.weight);
+            }
+        }
+    }
+}
+
+proptest! {
+    /// From any state, plans lead in a few rounds to exactly the live pods plus what is foreign.
+    #[test]
+    fn plans_converge_and_never_touch_what_is_foreign(
+        live in prop::collection::btree_set(1u8..12, 0..8),
+        there in prop::collection::btree_map(1u8..12, (0u8..3, 0u8..4), 0..8),
+        wanted in any::<bool>(),
+    ) {
+        let pods: Vec<_> = live.iter().map(|n| pod(&format!("p{n}"), *n)).collect();
+        let mut desired = desired(&pods);
+        if !wanted {
+            desired.listeners.clear();
+        }
+        let targets: Vec<_> = there.iter().map(|(number, (weight, owner))| match owner {
+            0 => target(*number, *weight * 5, None),
+            1 => target(*number, *weight * 5, Some("uid-gone")),
+            _ => target(*number, *weight * 5, Some(&format!("uid-p{number}"))),
+        }).collect();
+        let foreign: Vec<_> = targets.iter().filter(|t| t.tag.is_none()).cloned().collect();
+        let mut clb = vec![listener(targets)];
+        let all_ripe: HashMap<_, _> = (1..12).map(|n| (place(n), DRAIN)).collect();
+        for _ in 0..5 {
+            for operation in planned_with(&desired, &clb, &all_ripe, Manage::Listeners).operations {
+                perform(&mut clb, &operation);
+            }
+        }
+        let left = planned_with(&desired, &clb, &all_ripe, Manage::Listeners);
+        prop_assert_eq!(left.operations, vec![]);
+        let mut now: Vec<_> = clb.iter().flat_map(|l| l.targets.clone()).collect();
+        for target in &foreign {
+            prop_assert!(now.contains(target));
+        }
+        now.retain(|t| t.tag.is_some());
+        let expected = if wanted {
+            live.iter().filter(|n| !foreign.iter().any(|t| t.address == address(**n))).count()
+        } else { 0 };
+        prop_assert_eq!(now.len(), expected);
+    }
+}
