@@ -1,7 +1,8 @@
 //! The operator's own door, `/_sim/...`: what was called, what there is, and faults to come.
 //! Unsigned, so only on the plain listener.
 
-use crate::api::{Api, faults::Fault, knows};
+use crate::api::faults::{Calls, Fault};
+use crate::api::{Api, knows};
 use crate::state::Model;
 use crate::state::parts::{Listener, LoadBalancer};
 use bytes::Bytes;
@@ -16,14 +17,14 @@ pub(crate) const PREFIX: &str = "/_sim/";
 /// Answers one operator call.
 pub(crate) fn answer(api: &Api, parts: &Parts, body: &Bytes) -> (StatusCode, Value) {
     match (&parts.method, parts.uri.path()) {
-        (&Method::GET, "/_sim/calls") => (StatusCode::OK, json!(*api.calls.lock())),
+        (&Method::GET, "/_sim/calls") => (StatusCode::OK, calls(api)),
         (&Method::POST, "/_sim/reset-calls") => {
-            *api.calls.lock() = crate::api::faults::Calls::default();
+            reset_calls(api);
             (StatusCode::OK, json!({}))
         }
         (&Method::GET, "/_sim/state") => (StatusCode::OK, state(api)),
         (&Method::GET, "/_sim/faults") => (StatusCode::OK, json!({ "faults": *api.faults.lock() })),
-        (&Method::POST, "/_sim/faults") => add_fault(api, body),
+        (&Method::POST, "/_sim/faults") => done(add_fault(api, body)),
         (&Method::DELETE, "/_sim/faults") => {
             api.faults.lock().clear();
             (StatusCode::OK, json!({}))
@@ -37,8 +38,26 @@ pub(crate) fn answer(api: &Api, parts: &Parts, body: &Bytes) -> (StatusCode, Val
     }
 }
 
-fn add_fault(api: &Api, body: &Bytes) -> (StatusCode, Value) {
-    let added = serde_json::from_slice::<Fault>(body)
+fn done(outcome: Result<(), String>) -> (StatusCode, Value) {
+    match outcome {
+        Ok(()) => (StatusCode::OK, json!({})),
+        Err(message) => (StatusCode::BAD_REQUEST, json!({ "error": message })),
+    }
+}
+
+/// What was called.
+pub(crate) fn calls(api: &Api) -> Value {
+    json!(*api.calls.lock())
+}
+
+/// Counts anew.
+pub(crate) fn reset_calls(api: &Api) {
+    *api.calls.lock() = Calls::default();
+}
+
+/// Takes a fault in.
+pub(crate) fn add_fault(api: &Api, body: &[u8]) -> Result<(), String> {
+    serde_json::from_slice::<Fault>(body)
         .map_err(|error| error.to_string())
         .and_then(|fault| {
             let known = knows(fault.action());
@@ -46,16 +65,14 @@ fn add_fault(api: &Api, body: &Bytes) -> (StatusCode, Value) {
                 .lock()
                 .add(fault, known)
                 .map_err(|refusal| refusal.message)
-        });
-    match added {
-        Ok(()) => (StatusCode::OK, json!({})),
-        Err(message) => (StatusCode::BAD_REQUEST, json!({ "error": message })),
-    }
+        })
 }
 
-fn state(api: &Api) -> Value {
+/// What there is.
+pub(crate) fn state(api: &Api) -> Value {
     let errors = api.shared.bind_errors.lock().clone();
-    api.shared.with(|model: &mut Model, _| {
+    api.shared.with(|model: &mut Model, now| {
+        model.look_at_all(now);
         let shown: Vec<Value> = model
             .load_balancers
             .values()

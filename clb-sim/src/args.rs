@@ -1,7 +1,7 @@
 //! The command line.
 
 use clap::Parser;
-use clb_sim::{Cidr, Config, InitialLoadBalancer, TlsConfig};
+use clb_sim::{Cidr, Config, Delays, InitialLoadBalancer, TlsConfig};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -56,12 +56,18 @@ pub(crate) struct Args {
     /// Calls per second and action; 0 is no limit
     #[arg(long, default_value_t = 20)]
     rate: u32,
-    /// How long a write keeps its load balancer busy, in milliseconds
+    /// How long an accepted write keeps its load balancer busy, in milliseconds
     #[arg(long, default_value_t = 200)]
     task_ms: u32,
     /// Latency added to every call, in milliseconds
     #[arg(long, default_value_t = 0)]
     call_ms: u32,
+    /// Latency added to every read besides, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    read_ms: u32,
+    /// Latency added to every write besides, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    write_ms: u32,
     /// Do not keep the tags of targets
     #[arg(long)]
     ignore_tags: bool,
@@ -91,12 +97,17 @@ impl From<Args> for Config {
             reachable: args.reachable,
             load_balancers: args.load_balancer,
             rate: args.rate,
-            task_ms: args.task_ms,
-            call_ms: args.call_ms,
+            delays: Delays {
+                call_ms: args.call_ms,
+                read_ms: args.read_ms,
+                write_ms: args.write_ms,
+                task_ms: args.task_ms,
+            },
             ignore_tags: args.ignore_tags,
             listener_quota: args.listener_quota,
             target_quota: args.target_quota,
             state: args.state,
+            seed: None,
         }
     }
 }

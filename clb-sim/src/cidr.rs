@@ -17,6 +17,12 @@ pub struct Cidr {
 pub struct BadCidr(String);
 
 impl Cidr {
+    /// 127.0.64.0/24: needs no privileges and no interface of its own.
+    pub const LOOPBACK_VIPS: Self = Self {
+        network: IpAddr::V4(Ipv4Addr::new(127, 0, 64, 0)),
+        prefix: 24,
+    };
+
     /// Whether the address lies in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         mask(address, self.prefix) == Some(self.network)

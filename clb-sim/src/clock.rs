@@ -1,17 +1,47 @@
-//! The one place that reads the wall clock; everything else takes the time as a parameter.
+//! The one place that reads a clock; everything else takes the time as a parameter. In a test the
+//! clock is tokio's, so that it stands still or leaps when the test says so.
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
+use tokio::time::Instant;
 
 /// Milliseconds since 1970-01-01 UTC.
 pub(crate) type Millis = i64;
 
-/// The present moment.
+/// Where the time comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    /// The machine's.
+    Wall,
+    /// Tokio's, which read `at` when it was started.
+    Tokio { at: Millis, started: Instant },
+}
+
+impl Clock {
+    /// Tokio's clock, set to this moment now.
+    pub(crate) fn tokio(at: Timestamp) -> Self {
+        Self::Tokio {
+            at: at.as_millisecond(),
+            started: Instant::now(),
+        }
+    }
+
+    /// The present moment.
+    pub(crate) fn now(self) -> Millis {
+        match self {
+            Self::Wall => wall(),
+            Self::Tokio { at, started } => {
+                at + Millis::try_from(started.elapsed().as_millis()).unwrap_or(Millis::MAX - at)
+            }
+        }
+    }
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "time is read here and nowhere else"
 )]
-pub(crate) fn now() -> Millis {
+fn wall() -> Millis {
     Timestamp::now().as_millisecond()
 }
 

@@ -18,6 +18,7 @@ mod cidr;
 mod clock;
 mod forward;
 mod health;
+mod in_process;
 mod open_files;
 mod refusal;
 mod server;
@@ -28,6 +29,8 @@ mod store;
 mod tls;
 
 pub use cidr::{BadCidr, Cidr};
+pub use in_process::InProcess;
 pub use start::{Config, Handle, InitialLoadBalancer, StartError, TlsConfig, start};
+pub use state::Delays;
 pub use store::StoreError;
 pub use tls::TlsError;

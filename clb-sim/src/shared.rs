@@ -1,6 +1,6 @@
 //! The model behind one lock, and the signal that tells followers it changed.
 
-use crate::clock::{self, Millis};
+use crate::clock::{Clock, Millis};
 use crate::state::{Model, Revision};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use tracing::info;
 
 /// What every part of the simulator shares.
 pub(crate) struct Shared {
+    pub(crate) clock: Clock,
     model: Mutex<Model>,
     changed: watch::Sender<Revision>,
     /// Listener id -> why its port could not be opened.
@@ -17,9 +18,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(model: Model) -> Self {
+    pub(crate) fn new(model: Model, clock: Clock) -> Self {
         let (changed, _) = watch::channel(model.revision());
         Self {
+            clock,
             model: Mutex::new(model),
             changed,
             bind_errors: Mutex::new(BTreeMap::new()),
@@ -28,7 +30,7 @@ impl Shared {
 
     /// Works on the model as it is now, prints what happened and wakes the followers.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Model, Millis) -> R) -> R {
-        let now = clock::now();
+        let now = self.clock.now();
         let (result, events, revision) = {
             let mut model = self.model.lock();
             model.settle(now);

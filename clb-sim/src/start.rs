@@ -2,14 +2,14 @@
 
 use crate::api::{Api, Secret};
 use crate::cidr::Cidr;
-use crate::clock;
+use crate::clock::Clock;
 use crate::forward;
 use crate::health::checker;
 use crate::open_files;
 use crate::server::Door;
 use crate::shared::Shared;
 use crate::state::parts::Network;
-use crate::state::{Model, NewLoadBalancer, Settings};
+use crate::state::{Call, Delays, Model, NewLoadBalancer, Settings};
 use crate::store::{self, Store, StoreError};
 use crate::tls::{self, TlsError};
 use std::collections::BTreeMap;
@@ -44,10 +44,8 @@ pub struct Config {
     pub load_balancers: Vec<InitialLoadBalancer>,
     /// Calls per second and action; 0 is no limit.
     pub rate: u32,
-    /// How long a write keeps its load balancer busy.
-    pub task_ms: u32,
-    /// Added to every call.
-    pub call_ms: u32,
+    /// How long calls and tasks take.
+    pub delays: Delays,
     /// Forget the tags of targets.
     pub ignore_tags: bool,
     /// Listeners per load balancer.
@@ -56,6 +54,37 @@ pub struct Config {
     pub target_quota: usize,
     /// Where the state is kept over a restart.
     pub state: Option<PathBuf>,
+    /// Of the ids it makes; the same seed and calls give the same ids. Random without.
+    pub seed: Option<u64>,
+}
+
+/// The account defaults of the real CLB (documentation of its quotas and of its actions), a quick
+/// task, and a key pair for examples.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: None,
+            secret_id: "AKIDexample".to_owned(),
+            secret_key: "example".to_owned(),
+            region: "ap-guangzhou".to_owned(),
+            vpc_id: "vpc-demo0001".to_owned(),
+            vip_pool: Cidr::LOOPBACK_VIPS,
+            vip_interface: None,
+            reachable: Vec::new(),
+            load_balancers: Vec::new(),
+            rate: 20,
+            delays: Delays {
+                task_ms: 200,
+                ..Delays::default()
+            },
+            ignore_tags: false,
+            listener_quota: 50,
+            target_quota: 200,
+            state: None,
+            seed: None,
+        }
+    }
 }
 
 /// The HTTPS door.
@@ -125,18 +154,8 @@ impl Handle {
 
 /// Starts a simulator on the present runtime.
 pub async fn start(config: Config) -> Result<Handle, StartError> {
-    let shared = Arc::new(Shared::new(world(&config)?));
-    let secret = Secret {
-        id: config.secret_id.clone(),
-        key: config.secret_key.clone(),
-    };
-    let api = Arc::new(Api::new(
-        Arc::clone(&shared),
-        secret,
-        config.region.clone(),
-        config.rate,
-        u64::from(config.call_ms),
-    ));
+    let api = Arc::new(api(&config, Clock::Wall)?);
+    let shared = Arc::clone(&api.shared);
     let mut parts = JoinSet::new();
     let (plain, plain_at) = listen(config.listen).await?;
     serve(&mut parts, &api, plain, None);
@@ -158,6 +177,16 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         store,
         parts,
     })
+}
+
+/// The API of a world as the operator wants it.
+pub(crate) fn api(config: &Config, clock: Clock) -> Result<Api, StartError> {
+    let shared = Arc::new(Shared::new(world(config, clock)?, clock));
+    let secret = Secret {
+        id: config.secret_id.clone(),
+        key: config.secret_key.clone(),
+    };
+    Ok(Api::new(shared, secret, config.region.clone(), config.rate))
 }
 
 fn run_parts(parts: &mut JoinSet<()>, shared: &Arc<Shared>, config: &Config) {
@@ -190,22 +219,23 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartE
 }
 
 /// The saved world, or a new one, with the load balancers the operator asked for.
-fn world(config: &Config) -> Result<Model, StartError> {
+fn world(config: &Config, clock: Clock) -> Result<Model, StartError> {
     let saved = config
         .state
         .as_deref()
         .map(store::load)
         .transpose()?
         .flatten();
-    let mut model = saved.unwrap_or_else(|| Model::new(uuid::Uuid::new_v4().as_u64_pair().0));
+    let mut model = saved.unwrap_or_else(|| {
+        let random = || uuid::Uuid::new_v4().as_u64_pair().0;
+        Model::new(config.seed.unwrap_or_else(random))
+    });
     model.settings = settings(config);
     for wanted in &config.load_balancers {
         if !model.load_balancers.contains_key(&wanted.id) {
-            add(&mut model, wanted)?;
+            add(&mut model, wanted, clock)?;
         }
     }
-    // These exist already: nobody waits for their creation.
-    model.settle(clock::now() + model.settings.task_ms);
     Ok(model)
 }
 
@@ -214,14 +244,14 @@ fn settings(config: &Config) -> Settings {
         vpc_id: config.vpc_id.clone(),
         vip_pool: Some(config.vip_pool),
         reachable: config.reachable.clone(),
-        task_ms: i64::from(config.task_ms),
+        delays: config.delays,
         ignore_tags: config.ignore_tags,
         listener_quota: config.listener_quota,
         target_quota: config.target_quota,
     }
 }
 
-fn add(model: &mut Model, wanted: &InitialLoadBalancer) -> Result<(), StartError> {
+fn add(model: &mut Model, wanted: &InitialLoadBalancer, clock: Clock) -> Result<(), StartError> {
     let new = NewLoadBalancer {
         id: wanted.id.clone(),
         name: wanted.name.clone(),
@@ -230,7 +260,14 @@ fn add(model: &mut Model, wanted: &InitialLoadBalancer) -> Result<(), StartError
         tags: BTreeMap::new(),
         pass_to_target: true,
     };
-    let added = model.add_load_balancer(clock::now(), new);
+    // It exists already: nobody waits for its creation.
+    let call = Call {
+        now: clock.now(),
+        request_id: model.ids.request(),
+        latency: 0,
+        operator: true,
+    };
+    let added = model.add_load_balancer(&call, new);
     added.map_err(|refusal| StartError::LoadBalancer {
         id: wanted.id.clone(),
         reason: refusal.message,

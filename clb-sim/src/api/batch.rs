@@ -136,7 +136,7 @@ fn finish(
     let failed: Vec<&String> = failures.keys().collect();
     let message: Vec<&str> = failures.values().map(String::as_str).collect();
     let body = json!({ "FailListenerIdSet": failed, "Message": message.join("; ") });
-    Ok(Reply::when_done(body, model.settings.task_ms))
+    Ok(Reply::when_done(body, model.settings.delays.task_ms.into()))
 }
 
 #[derive(Debug, Deserialize)]

@@ -47,11 +47,11 @@ pub(super) struct Wanted<'a> {
     pub(super) port: Option<i64>,
 }
 
-impl<'a> Wanted<'a> {
-    pub(super) fn of(
-        &'a self,
-        load_balancer: &'a LoadBalancer,
-    ) -> impl Iterator<Item = &'a Listener> {
+impl Wanted<'_> {
+    pub(super) fn of<'b>(
+        &self,
+        load_balancer: &'b LoadBalancer,
+    ) -> impl Iterator<Item = &'b Listener> {
         load_balancer.listeners.iter().filter(|listener| {
             (self.ids.is_empty() || self.ids.contains(&listener.id))
                 && self
@@ -130,7 +130,7 @@ impl Params for Create {
 
 pub(super) fn create(model: &mut Model, call: &Call, params: &Create) -> Result<Reply, Refusal> {
     let template = Template::read(params)?;
-    let load_balancer = model.writable(&params.load_balancer_id)?;
+    let load_balancer = model.writable(call, &params.load_balancer_id)?;
     check_room(load_balancer, &template, model.settings.listener_quota)?;
     let listeners: Vec<Listener> = template
         .ports

@@ -1,10 +1,10 @@
 //! `DescribeLoadBalancers` and `CreateLoadBalancer`.
 
 use super::Reply;
-use super::params::{Params, at_most, or_null};
+use super::params::{Params, at_most, not_empty, or_null};
 use crate::clock::beijing;
 use crate::refusal::{Refusal, code};
-use crate::state::parts::{LoadBalancer, Network};
+use crate::state::parts::{Effect, LoadBalancer, Network};
 use crate::state::tasks::Task;
 use crate::state::{Call, Created, Model, NewLoadBalancer};
 use serde::{Deserialize, Serialize};
@@ -226,7 +226,7 @@ pub(super) fn create(model: &mut Model, call: &Call, params: &Create) -> Result<
     let mut made = Vec::new();
     for _ in 0..number {
         let id = model.ids.next("lb");
-        model.add_load_balancer(call.now, new_load_balancer(&id, kind, params))?;
+        model.add_load_balancer(call, new_load_balancer(&id, kind, params))?;
         made.push(id);
     }
     let created_now = Created {
@@ -237,7 +237,7 @@ pub(super) fn create(model: &mut Model, call: &Call, params: &Create) -> Result<
     model.tasks.remember(Task {
         id: call.request_id.clone(),
         deal: Some(created_now.deal.clone()),
-        due: call.now + model.settings.task_ms,
+        due: model.due(call),
         load_balancers: made,
     });
     if let Some(token) = &params.client_token {
@@ -329,4 +329,30 @@ fn new_load_balancer(id: &str, kind: Network, params: &Create) -> NewLoadBalance
             .collect::<BTreeMap<_, _>>(),
         pass_to_target: params.load_balancer_pass_to_target.unwrap_or(false),
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Delete {
+    load_balancer_ids: Vec<String>,
+}
+
+impl Params for Delete {
+    const IGNORED: &'static [&'static str] = &["ForceDelete"];
+}
+
+pub(super) fn delete(model: &mut Model, call: &Call, params: &Delete) -> Result<Reply, Refusal> {
+    not_empty("LoadBalancerIds", params.load_balancer_ids.len())?;
+    at_most(
+        "LoadBalancerIds",
+        params.load_balancer_ids.len(),
+        IDS_PER_CALL,
+    )?;
+    for id in &params.load_balancer_ids {
+        model.writable(call, id)?;
+    }
+    for id in &params.load_balancer_ids {
+        model.begin(call, id, Effect::Remove)?;
+    }
+    Ok(Reply::now(json!({})))
 }

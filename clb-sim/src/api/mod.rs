@@ -1,5 +1,6 @@
 //! One call: checked as the real gateway checks it, handed to its action, put in the envelope.
 
+mod actions;
 mod auth;
 mod batch;
 pub(crate) mod faults;
@@ -10,17 +11,18 @@ mod params;
 mod reads;
 mod targets;
 
+pub(crate) use actions::{Kind, Reply, knows};
 pub(crate) use auth::Secret;
 
-use crate::clock::{self, Millis};
+use crate::clock::Millis;
 use crate::refusal::{Refusal, code};
 use crate::shared::Shared;
-use crate::state::{Call, Model};
+use crate::state::{Call, Delays};
+use actions::{ACTIONS, Action};
 use bytes::Bytes;
 use faults::{Calls, Faults, Plan};
 use http::request::Parts;
 use limits::Buckets;
-use params::Params;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -32,103 +34,42 @@ const VERSION: &str = "2018-03-17";
 pub(crate) const LARGEST_BODY: usize = 10 * 1024 * 1024;
 /// What calls of unknown actions are counted under: names made up by callers must not fill memory.
 const UNKNOWN_ACTION: &str = "(unknown)";
+/// What a call is counted as whose answer is lost.
+const DROPPED: &str = "(dropped)";
 
 /// The API: the model, and what stands before it.
 pub(crate) struct Api {
     pub(crate) shared: Arc<Shared>,
     pub(crate) secret: Secret,
     pub(crate) region: String,
-    pub(crate) call_ms: u64,
     buckets: Mutex<Buckets>,
     pub(crate) faults: Mutex<Faults>,
     pub(crate) calls: Mutex<Calls>,
 }
 
-/// What an action answers.
-#[derive(Debug)]
-struct Reply {
-    body: Value,
-    /// Synchronous writes answer when their work is done.
-    after_ms: Millis,
+/// A call that may be served.
+struct Admitted {
+    action: &'static Action,
+    body: Bytes,
+    latency: Millis,
 }
 
-impl Reply {
-    fn now(body: Value) -> Self {
-        Self { body, after_ms: 0 }
-    }
-
-    fn when_done(body: Value, after_ms: Millis) -> Self {
-        Self { body, after_ms }
-    }
-}
-
-type Handler = fn(&mut Model, &Call, &[u8]) -> Result<Reply, Refusal>;
-
-/// Every action served here.
-const ACTIONS: [(&str, Handler); 14] = [
-    ("BatchDeregisterTargets", |m, c, b| {
-        run(m, c, b, batch::deregister)
-    }),
-    ("BatchModifyTargetWeight", |m, c, b| {
-        run(m, c, b, batch::modify_weight)
-    }),
-    ("BatchRegisterTargets", |m, c, b| {
-        run(m, c, b, batch::register)
-    }),
-    ("CreateListener", |m, c, b| run(m, c, b, listeners::create)),
-    ("CreateLoadBalancer", |m, c, b| {
-        run(m, c, b, load_balancers::create)
-    }),
-    ("DeleteListener", |m, c, b| run(m, c, b, listeners::delete)),
-    ("DeregisterTargets", |m, c, b| {
-        run(m, c, b, targets::deregister)
-    }),
-    ("DescribeListeners", |m, c, b| {
-        run(m, c, b, listeners::describe)
-    }),
-    ("DescribeLoadBalancers", |m, c, b| {
-        run(m, c, b, load_balancers::describe)
-    }),
-    ("DescribeTargetHealth", |m, c, b| {
-        run(m, c, b, reads::health)
-    }),
-    ("DescribeTargets", |m, c, b| run(m, c, b, reads::targets)),
-    ("DescribeTaskStatus", |m, c, b| {
-        run(m, c, b, reads::task_status)
-    }),
-    ("ModifyTargetWeight", |m, c, b| {
-        run(m, c, b, targets::modify_weight)
-    }),
-    ("RegisterTargets", |m, c, b| run(m, c, b, targets::register)),
-];
-
-fn run<P: Params>(
-    model: &mut Model,
-    call: &Call,
-    body: &[u8],
-    action: fn(&mut Model, &Call, &P) -> Result<Reply, Refusal>,
-) -> Result<Reply, Refusal> {
-    action(model, call, &params::read(body)?)
-}
-
-/// Whether this simulator serves the action.
-pub(crate) fn knows(action: &str) -> bool {
-    ACTIONS.iter().any(|(name, _)| *name == action)
+/// What comes of a call, and when.
+struct Outcome {
+    /// The text of the answer's object.
+    answer: Result<String, Refusal>,
+    /// How long until it is sent.
+    after: Millis,
+    /// It never is.
+    lost: bool,
 }
 
 impl Api {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        secret: Secret,
-        region: String,
-        rate: u32,
-        call_ms: u64,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, secret: Secret, region: String, rate: u32) -> Self {
         Self {
             shared,
             secret,
             region,
-            call_ms,
             buckets: Mutex::new(Buckets::new(rate)),
             faults: Mutex::new(Faults::default()),
             calls: Mutex::new(Calls::default()),
@@ -143,26 +84,53 @@ impl Api {
         body: Option<Bytes>,
         listener: &'static str,
     ) -> Option<Bytes> {
-        tokio::time::sleep(Duration::from_millis(self.call_ms)).await;
-        let request_id = uuid::Uuid::new_v4().to_string();
+        let request_id = self.shared.with(|model, _| model.ids.request());
         let (action, outcome) = match self.admit(parts, body) {
-            Ok(admitted) => {
-                let (reply, lost) = self.perform(&admitted, &request_id).await;
-                if lost {
-                    self.calls
-                        .lock()
-                        .count(admitted.action, "(dropped)", listener);
-                    return None;
-                }
-                (admitted.action, reply)
-            }
-            Err((action, refusal)) => (action, Err(refusal)),
+            Ok(admitted) => (
+                admitted.action.name,
+                self.perform(&admitted, &request_id).await,
+            ),
+            Err((action, refusal)) => (action, self.refused(refusal)),
         };
-        let outcome_name = outcome
-            .as_ref()
-            .map_or_else(|refusal| refusal.code.as_str(), |_| "ok");
-        self.calls.lock().count(action, outcome_name, listener);
-        Some(envelope(outcome, &request_id))
+        let word = match &outcome.answer {
+            _ if outcome.lost => DROPPED,
+            Ok(_) => "ok",
+            Err(refusal) => refusal.code.as_str(),
+        };
+        self.calls.lock().count(action, word, listener);
+        pause(outcome.after).await;
+        (!outcome.lost).then(|| envelope(outcome.answer, &request_id))
+    }
+
+    /// The operator's own hand: an action done at once, unsigned, uncounted, whatever else is in
+    /// progress and whatever faults wait.
+    pub(crate) fn operate(&self, action: &str, body: &[u8]) -> Result<Value, Refusal> {
+        let Some(action) = ACTIONS.iter().find(|known| known.name == action) else {
+            return Err(unknown(action));
+        };
+        let reply = self.shared.with(|model, now| {
+            let call = Call {
+                now,
+                request_id: model.ids.request(),
+                latency: 0,
+                operator: true,
+            };
+            (action.handler)(model, &call, body)
+        })?;
+        Ok(serde_json::from_str(&reply.body).unwrap_or_default())
+    }
+
+    fn refused(&self, refusal: Refusal) -> Outcome {
+        let delays = self.delays();
+        Outcome {
+            answer: Err(refusal),
+            after: Millis::from(delays.call_ms),
+            lost: false,
+        }
+    }
+
+    fn delays(&self) -> Delays {
+        self.shared.with(|model, _| model.settings.delays)
     }
 
     /// The checks of the gateway, in its order: signature, version, region, action, rate.
@@ -179,18 +147,18 @@ impl Api {
                 .unwrap_or_default()
         };
         let asked = header("x-tc-action");
-        let known = ACTIONS.iter().find(|(name, _)| *name == asked);
-        let action = known.map_or(UNKNOWN_ACTION, |(name, _)| *name);
-        let refuse = |code: &str, message: String| Err((action, Refusal::new(code, message)));
+        let known = ACTIONS.iter().find(|known| known.name == asked);
+        let name = known.map_or(UNKNOWN_ACTION, |known| known.name);
+        let refuse = |code: &str, message: String| Err((name, Refusal::new(code, message)));
         let Some(body) = body else {
             return refuse(
                 code::SIZE,
                 format!("the request is larger than {LARGEST_BODY} bytes"),
             );
         };
-        let now = clock::now();
+        let now = self.shared.clock.now();
         auth::verify(parts, &body, SERVICE, &self.secret, now)
-            .map_err(|refusal| (action, refusal))?;
+            .map_err(|refusal| (name, refusal))?;
         let version = header("x-tc-version");
         if version != VERSION {
             return refuse(
@@ -208,65 +176,80 @@ impl Api {
                 ),
             );
         }
-        let Some((action, handler)) = known else {
-            return refuse(
-                code::INVALID_ACTION,
-                format!("X-TC-Action {asked:?} does not exist or is not served here"),
-            );
+        let Some(action) = known else {
+            return Err((name, unknown(asked)));
         };
-        let taken = self.buckets.lock().take(action, now);
-        taken.map_err(|refusal| (*action, refusal))?;
+        let taken = self.buckets.lock().take(action.name, now);
+        taken.map_err(|refusal| (name, refusal))?;
+        let latency = action.latency(self.delays());
         Ok(Admitted {
             action,
-            handler: *handler,
             body,
+            latency,
         })
     }
 
-    /// Does the work, with whatever fault is due. The flag says that the answer is to be lost.
-    async fn perform(
-        &self,
-        admitted: &Admitted,
-        request_id: &str,
-    ) -> (Result<Value, Refusal>, bool) {
-        let plan = self.faults.lock().next(admitted.action);
+    /// Does the work, with whatever fault is due. A write begins when it arrives and keeps its
+    /// load balancer busy until it is answered; a read sees what is so half-way.
+    async fn perform(&self, admitted: &Admitted, request_id: &str) -> Outcome {
+        let plan = self.faults.lock().next(admitted.action.name);
         if let Plan::Error(refusal) = plan {
-            return (Err(refusal), false);
+            return Outcome {
+                answer: Err(refusal),
+                after: admitted.latency,
+                lost: false,
+            };
         }
+        let way_there = match admitted.action.kind {
+            Kind::Read => admitted.latency / 2,
+            Kind::Write => 0,
+        };
+        pause(way_there).await;
         let outcome = self.shared.with(|model, now| {
             let call = Call {
                 now,
                 request_id: request_id.to_owned(),
+                latency: admitted.latency,
+                operator: false,
             };
-            (admitted.handler)(model, &call, &admitted.body)
+            (admitted.action.handler)(model, &call, &admitted.body)
         });
         let late = if let Plan::Late(millis) = plan {
-            millis
+            Millis::try_from(millis).unwrap_or(Millis::MAX)
         } else {
             0
         };
-        let busy = outcome
-            .as_ref()
-            .map_or(0, |reply| u64::try_from(reply.after_ms).unwrap_or(0));
-        tokio::time::sleep(Duration::from_millis(busy + late)).await;
-        (outcome.map(|reply| reply.body), plan == Plan::Silent)
+        let busy = outcome.as_ref().map_or(0, |reply| reply.after_ms);
+        Outcome {
+            answer: outcome.map(|reply| reply.body),
+            after: (admitted.latency - way_there + busy).saturating_add(late),
+            lost: plan == Plan::Silent,
+        }
     }
 }
 
-/// A call that may be served.
-struct Admitted {
-    action: &'static str,
-    handler: Handler,
-    body: Bytes,
+fn unknown(action: &str) -> Refusal {
+    let message = format!("X-TC-Action {action:?} does not exist or is not served here");
+    Refusal::new(code::INVALID_ACTION, message)
+}
+
+async fn pause(millis: Millis) {
+    // Sleeping for nothing would still last until the timer's next tick.
+    if millis > 0 {
+        tokio::time::sleep(Duration::from_millis(u64::try_from(millis).unwrap_or(0))).await;
+    }
 }
 
 /// Success and failure alike travel in `Response`, with status 200.
-fn envelope(outcome: Result<Value, Refusal>, request_id: &str) -> Bytes {
-    let mut response = outcome.unwrap_or_else(
-        |refusal| json!({ "Error": { "Code": refusal.code, "Message": refusal.message } }),
-    );
-    if let Value::Object(fields) = &mut response {
-        fields.insert("RequestId".to_owned(), request_id.into());
-    }
-    json!({ "Response": response }).to_string().into()
+fn envelope(outcome: Result<String, Refusal>, request_id: &str) -> Bytes {
+    let object = outcome.unwrap_or_else(|refusal| {
+        json!({ "Error": { "Code": refusal.code, "Message": refusal.message } }).to_string()
+    });
+    // Put together as text, because an answer may hold twenty thousand targets.
+    let fields = object
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+        .unwrap_or_default();
+    let comma = if fields.is_empty() { "" } else { "," };
+    format!(r#"{{"Response":{{{fields}{comma}"RequestId":"{request_id}"}}}}"#).into()
 }

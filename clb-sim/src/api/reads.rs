@@ -3,16 +3,16 @@
 use super::Reply;
 use super::listeners::Wanted;
 use super::load_balancers::Filter;
-use super::params::{Params, at_most, or_null};
+use super::params::{Params, at_most};
 use crate::clock::beijing;
 use crate::health::machine::Verdict;
 use crate::refusal::{Refusal, code};
 use crate::state::ids::derived;
 use crate::state::parts::{Listener, LoadBalancer, Target};
 use crate::state::{Call, Model};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use std::net::SocketAddr;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::net::{IpAddr, SocketAddr};
 
 const LISTENERS_PER_CALL: usize = 20;
 const LOAD_BALANCERS_PER_CALL: usize = 30;
@@ -40,11 +40,11 @@ pub(super) fn targets(model: &mut Model, _: &Call, params: &Targets) -> Result<R
         protocol: params.protocol.as_deref(),
         port: params.port,
     };
-    let shown: Vec<Value> = wanted
+    let listeners: Vec<Bound<'_>> = wanted
         .of(load_balancer)
         .map(|listener| show_bound(listener, filters))
         .collect();
-    Ok(Reply::now(json!({ "Listeners": shown })))
+    Ok(Reply::now(BoundListeners { listeners }))
 }
 
 fn check_filters(filters: &[Filter]) -> Result<(), Refusal> {
@@ -64,10 +64,27 @@ fn check_filters(filters: &[Filter]) -> Result<(), Refusal> {
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct BoundListeners<'a> {
+    listeners: Vec<Bound<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Bound<'a> {
+    listener_id: &'a str,
+    protocol: &'static str,
+    port: u16,
+    end_port: u16,
+    rules: Option<Vec<()>>,
+    targets: Option<Vec<Backend<'a>>>,
+}
+
 /// Layer 4 has no rules and says null; layer 7 says null for targets.
-fn show_bound(listener: &Listener, filters: &[Filter]) -> Value {
+fn show_bound<'a>(listener: &'a Listener, filters: &[Filter]) -> Bound<'a> {
     let rules = listener.protocol.has_rules();
-    let backends = listener
+    let backends: Vec<Backend<'_>> = listener
         .targets
         .iter()
         .filter(|(address, target)| {
@@ -75,15 +92,17 @@ fn show_bound(listener: &Listener, filters: &[Filter]) -> Value {
                 .iter()
                 .all(|filter| passes(listener, address, target, filter))
         })
-        .map(|(address, target)| backend(*address, target));
-    json!({
-        "ListenerId": listener.id,
-        "Protocol": listener.protocol.name(),
-        "Port": listener.port,
-        "EndPort": 0,
-        "Rules": if rules { Value::Array(Vec::new()) } else { Value::Null },
-        "Targets": if rules { Value::Null } else { or_null(backends.collect()) },
-    })
+        .map(|(address, target)| backend(*address, target))
+        .collect();
+    Bound {
+        listener_id: &listener.id,
+        protocol: listener.protocol.name(),
+        port: listener.port,
+        end_port: 0,
+        rules: rules.then(Vec::new),
+        // Null instead of empty, as the real API's samples have it.
+        targets: Some(backends).filter(|list| !rules && !list.is_empty()),
+    }
 }
 
 fn passes(listener: &Listener, address: &SocketAddr, target: &Target, filter: &Filter) -> bool {
@@ -97,21 +116,39 @@ fn passes(listener: &Listener, address: &SocketAddr, target: &Target, filter: &F
     }
 }
 
-fn backend(address: SocketAddr, target: &Target) -> Value {
+/// `Backend`; a struct and not a JSON value, because there may be twenty thousand.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Backend<'a> {
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    instance_id: String,
+    port: u16,
+    weight: u8,
+    public_ip_addresses: Option<()>,
+    private_ip_addresses: [IpAddr; 1],
+    instance_name: Option<()>,
+    registered_time: String,
+    eni_id: String,
+    zone: Option<()>,
+    tag: Option<&'a str>,
+}
+
+fn backend(address: SocketAddr, target: &Target) -> Backend<'_> {
     let eni = interface(address);
-    json!({
-        "Type": "ENI",
-        "InstanceId": eni,
-        "Port": address.port(),
-        "Weight": target.weight,
-        "PublicIpAddresses": null,
-        "PrivateIpAddresses": [address.ip()],
-        "InstanceName": null,
-        "RegisteredTime": beijing(target.registered),
-        "EniId": eni,
-        "Zone": null,
-        "Tag": target.tag,
-    })
+    Backend {
+        kind: "ENI",
+        instance_id: eni.clone(),
+        port: address.port(),
+        weight: target.weight,
+        public_ip_addresses: None,
+        private_ip_addresses: [address.ip()],
+        instance_name: None,
+        registered_time: beijing(target.registered),
+        eni_id: eni,
+        zone: None,
+        tag: target.tag.as_deref(),
+    }
 }
 
 fn interface(address: SocketAddr) -> String {
@@ -136,63 +173,117 @@ pub(super) struct Health {
 
 impl Params for Health {}
 
-pub(super) fn health(model: &mut Model, _: &Call, params: &Health) -> Result<Reply, Refusal> {
+pub(super) fn health(model: &mut Model, call: &Call, params: &Health) -> Result<Reply, Refusal> {
     at_most(
         "LoadBalancerIds",
         params.load_balancers.len(),
         LOAD_BALANCERS_PER_CALL,
     )?;
-    let mut shown = Vec::new();
     for id in &params.load_balancers {
-        shown.push(show_health(model.load_balancer(id)?, params));
+        model.look_at(id, call.now);
     }
-    Ok(Reply::now(json!({ "LoadBalancers": shown })))
+    let mut load_balancers = Vec::new();
+    for id in &params.load_balancers {
+        load_balancers.push(show_health(model.load_balancer(id)?, params));
+    }
+    Ok(Reply::now(LoadBalancersHealth { load_balancers }))
 }
 
-fn show_health(load_balancer: &LoadBalancer, params: &Health) -> Value {
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct LoadBalancersHealth<'a> {
+    load_balancers: Vec<LoadBalancerHealth<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct LoadBalancerHealth<'a> {
+    load_balancer_id: &'a str,
+    load_balancer_name: &'a str,
+    listeners: Vec<ListenerHealth<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListenerHealth<'a> {
+    listener_id: &'a str,
+    listener_name: &'a str,
+    protocol: &'static str,
+    port: u16,
+    rules: Vec<RuleHealth<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RuleHealth<'a> {
+    location_id: String,
+    domain: Option<&'a str>,
+    url: Option<&'a str>,
+    targets: Option<Vec<TargetHealth>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetHealth {
+    #[serde(rename = "IP")]
+    ip: IpAddr,
+    port: u16,
+    health_status: bool,
+    target_id: String,
+    health_status_detail: &'static str,
+    /// The API's older spelling.
+    health_status_detial: &'static str,
+    target_group_id: Option<()>,
+    weight: u8,
+}
+
+fn show_health<'a>(load_balancer: &'a LoadBalancer, params: &Health) -> LoadBalancerHealth<'a> {
     let wanted = Wanted {
         ids: params.listeners.as_deref().unwrap_or_default(),
         protocol: None,
         port: None,
     };
     let locations = params.locations.as_deref().unwrap_or_default();
-    let listeners: Vec<Value> = wanted
+    let listeners = wanted
         .of(load_balancer)
         .filter(|listener| locations.is_empty() || locations.contains(&location(listener)))
         .map(listener_health)
-        .collect();
-    json!({
-        "LoadBalancerId": load_balancer.id,
-        "LoadBalancerName": load_balancer.name,
-        "Listeners": listeners,
-    })
+        .collect::<Vec<_>>();
+    LoadBalancerHealth {
+        load_balancer_id: &load_balancer.id,
+        load_balancer_name: &load_balancer.name,
+        listeners,
+    }
 }
 
 /// Layer 4 too hangs under a rule, one without domain and path.
-fn listener_health(listener: &Listener) -> Value {
-    let targets = listener.targets.iter();
-    let targets = targets.map(|(address, target)| target_health(listener, *address, target));
-    let rule = json!({
-        "LocationId": location(listener),
-        "Domain": null,
-        "Url": null,
-        "Targets": or_null(targets.collect()),
-    });
+fn listener_health(listener: &Listener) -> ListenerHealth<'_> {
+    let targets: Vec<TargetHealth> = listener
+        .targets
+        .iter()
+        .map(|(address, target)| target_health(listener, *address, target))
+        .collect();
+    let rule = RuleHealth {
+        location_id: location(listener),
+        domain: None,
+        url: None,
+        targets: Some(targets).filter(|list| !list.is_empty()),
+    };
     let rules = if listener.protocol.has_rules() {
         Vec::new()
     } else {
         vec![rule]
     };
-    json!({
-        "ListenerId": listener.id,
-        "ListenerName": listener.name,
-        "Protocol": listener.protocol.name(),
-        "Port": listener.port,
-        "Rules": rules,
-    })
+    ListenerHealth {
+        listener_id: &listener.id,
+        listener_name: &listener.name,
+        protocol: listener.protocol.name(),
+        port: listener.port,
+        rules,
+    }
 }
 
-fn target_health(listener: &Listener, address: SocketAddr, target: &Target) -> Value {
+fn target_health(listener: &Listener, address: SocketAddr, target: &Target) -> TargetHealth {
     let verdict = target.health.verdict;
     let judged = match verdict {
         Verdict::Unknown => "Unknown",
@@ -205,16 +296,16 @@ fn target_health(listener: &Listener, address: SocketAddr, target: &Target) -> V
         // The misspelt field is older than "Close" and never says it.
         ("Close", "Unknown")
     };
-    json!({
-        "IP": address.ip(),
-        "Port": address.port(),
-        "HealthStatus": listener.checks() && verdict == Verdict::Alive,
-        "TargetId": interface(address),
-        "HealthStatusDetail": detail,
-        "HealthStatusDetial": misspelt,
-        "TargetGroupId": null,
-        "Weight": target.weight,
-    })
+    TargetHealth {
+        ip: address.ip(),
+        port: address.port(),
+        health_status: listener.checks() && verdict == Verdict::Alive,
+        target_id: interface(address),
+        health_status_detail: detail,
+        health_status_detial: misspelt,
+        target_group_id: None,
+        weight: target.weight,
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -12,6 +12,9 @@ pub(crate) enum Event {
         id: String,
         vip: Ipv4Addr,
     },
+    LoadBalancerDeleted {
+        id: String,
+    },
     ListenerCreated {
         id: String,
         load_balancer: String,
@@ -53,7 +56,9 @@ impl fmt::Display for Event {
             } => {
                 write!(f, "{load_balancer} {id} created: {protocol} {port}")
             }
-            Self::ListenerDeleted { id } => write!(f, "{id} deleted"),
+            Self::LoadBalancerDeleted { id } | Self::ListenerDeleted { id } => {
+                write!(f, "{id} deleted")
+            }
             Self::Bound {
                 key,
                 weight,

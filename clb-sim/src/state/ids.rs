@@ -23,6 +23,16 @@ impl Ids {
         self.issued += 1;
         format!("{prefix}-{}", letters(mix(self.seed ^ mix(self.issued))))
     }
+
+    /// The id of a request, a UUID as the API gives.
+    pub(crate) fn request(&mut self) -> String {
+        self.issued += 1;
+        let (high, low) = (mix(self.seed ^ mix(self.issued)), mix(self.issued));
+        let bytes = uuid::Uuid::from_u64_pair(high, low).into_bytes();
+        uuid::Builder::from_random_bytes(bytes)
+            .into_uuid()
+            .to_string()
+    }
 }
 
 /// The identifier that always belongs to this text, for things the API derives: the network
@@ -35,7 +45,7 @@ pub(crate) fn derived(prefix: &str, text: &str) -> String {
 }
 
 /// `SplitMix64`'s finaliser: neighbours in, strangers out.
-fn mix(value: u64) -> u64 {
+pub(super) fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -14,6 +14,8 @@ fn call(now: Millis) -> Call {
     Call {
         now,
         request_id: format!("request-{now}"),
+        latency: 0,
+        operator: false,
     }
 }
 
@@ -37,7 +39,7 @@ fn listener() -> Listener {
 /// A world with one load balancer and one listener, at time 1000.
 fn model() -> Model {
     let mut model = Model::new(1);
-    model.settings.task_ms = TASK_MS;
+    model.settings.delays.task_ms = TASK_MS.try_into().unwrap();
     model.settings.vip_pool = "10.0.0.0/29".parse().ok();
     let new = NewLoadBalancer {
         id: LB.to_owned(),
@@ -47,7 +49,7 @@ fn model() -> Model {
         tags: BTreeMap::new(),
         pass_to_target: true,
     };
-    model.add_load_balancer(0, new).unwrap();
+    model.add_load_balancer(&call(0), new).unwrap();
     model.settle(500);
     model
         .begin(&call(500), LB, Effect::AddListeners(vec![listener()]))
@@ -96,7 +98,7 @@ fn a_write_locks_until_it_takes_effect() {
     assert!(weights(&model).is_empty());
     model.settle(1000 + TASK_MS);
     assert_eq!(weights(&model), BTreeMap::from([(1, 10)]));
-    assert!(model.writable(LB).is_ok());
+    assert!(model.writable(&call(1000), LB).is_ok());
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn the_pool_runs_dry() {
             tags: BTreeMap::new(),
             pass_to_target: false,
         };
-        match model.add_load_balancer(2000, new) {
+        match model.add_load_balancer(&call(2000), new) {
             Ok(()) => made += 1,
             Err(refusal) => {
                 assert_eq!(

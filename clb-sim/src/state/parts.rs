@@ -1,6 +1,7 @@
 //! The things the model holds: load balancers, their listeners, the targets bound to them.
 
 use super::health_check::HealthCheck;
+use super::script::Probes;
 use crate::clock::Millis;
 use crate::health::machine::Health;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,8 @@ pub(crate) struct Pending {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Effect {
     Activate,
+    /// The load balancer itself goes.
+    Remove,
     AddListeners(Vec<Listener>),
     RemoveListener(String),
     Bind(Vec<Binding>),
@@ -116,6 +119,9 @@ pub(crate) struct Target {
     /// Not kept over a restart: a CLB that starts has probed nobody.
     #[serde(skip)]
     pub(crate) health: Health,
+    /// The probes it has had, where a test says what they find.
+    #[serde(skip)]
+    pub(crate) probes: Probes,
 }
 
 const PROTOCOLS: [Protocol; 6] = [

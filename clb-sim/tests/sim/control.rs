@@ -48,7 +48,7 @@ async fn load_balancers_are_created_found_by_tag_and_not_made_twice() {
 #[tokio::test]
 async fn a_busy_load_balancer_refuses_other_writes_until_its_task_is_done() {
     let mut slow = config(2);
-    slow.task_ms = 60_000;
+    slow.delays.task_ms = 60_000;
     let sim = Sim::start(slow).await;
     let create = |port: u16| json!({ "LoadBalancerId": LB, "Ports": [port], "Protocol": "TCP" });
     let first = sim.ok("CreateListener", create(80)).await;

@@ -9,5 +9,6 @@
 
 mod control;
 mod data;
+mod in_process;
 mod support;
 mod tls;

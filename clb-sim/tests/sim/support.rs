@@ -1,7 +1,7 @@
 //! A simulator in this process, a signer written for the tests alone, and small backends.
 
 use bytes::Bytes;
-use clb_sim::{Config, Handle, InitialLoadBalancer, start};
+use clb_sim::{Config, Delays, Handle, InitialLoadBalancer, start};
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
@@ -9,7 +9,6 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,26 +30,19 @@ pub(crate) struct Sim {
 /// The configuration of a quick simulator; `third` makes its VIPs its own: 127.64.`third`.x.
 pub(crate) fn config(third: u8) -> Config {
     Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        tls: None,
         secret_id: SECRET_ID.to_owned(),
         secret_key: SECRET_KEY.to_owned(),
-        region: "ap-guangzhou".to_owned(),
-        vpc_id: "vpc-demo0001".to_owned(),
         vip_pool: format!("127.64.{third}.0/24").parse().unwrap(),
-        vip_interface: None,
-        reachable: Vec::new(),
         load_balancers: vec![InitialLoadBalancer {
             id: LB.to_owned(),
             name: "test".to_owned(),
         }],
         rate: 0,
-        task_ms: 1,
-        call_ms: 0,
-        ignore_tags: false,
-        listener_quota: 50,
-        target_quota: 200,
-        state: None::<PathBuf>,
+        delays: Delays {
+            task_ms: 1,
+            ..Delays::default()
+        },
+        ..Config::default()
     }
 }
 
@@ -234,7 +226,16 @@ pub(crate) fn signed(
     body: &str,
     key: &str,
 ) -> http::Request<Full<Bytes>> {
-    let now = jiff_now();
+    signed_at(jiff_now(), host, action, (body, key))
+}
+
+/// A call signed at a moment, in unix seconds.
+pub(crate) fn signed_at(
+    now: i64,
+    host: &str,
+    action: &str,
+    (body, key): (&str, &str),
+) -> http::Request<Full<Bytes>> {
     let date = jiff::Timestamp::from_second(now)
         .unwrap()
         .strftime("%Y-%m-%d")
