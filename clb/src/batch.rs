@@ -11,12 +11,22 @@ pub const REGISTER_TARGETS: usize = 20;
 pub(crate) const WEIGHT_ENTRIES: usize = 100;
 /// Targets in one entry of it.
 pub(crate) const WEIGHT_ENTRY_TARGETS: usize = 50;
+/// Ports in one `CreateListener`.
+pub(crate) const CREATE_LISTENERS: usize = 50;
+/// Listeners in one `DeleteLoadBalancerListeners`.
+pub(crate) const DELETE_LISTENERS: usize = 20;
+/// Load balancers in one `DeleteLoadBalancer`.
+pub(crate) const DELETE_LOAD_BALANCERS: usize = 20;
+/// Security groups of one load balancer, as `SetLoadBalancerSecurityGroups` has it.
+pub(crate) const SECURITY_GROUPS: usize = 50;
 /// Listeners in one `DescribeTargets`.
 pub(crate) const TARGETS_LISTENERS: usize = 20;
 /// Listeners in one `DescribeListeners`.
 pub(crate) const LISTENERS: usize = 100;
-/// Load balancers in one `DescribeLoadBalancers`.
+/// Ids in one `DescribeLoadBalancers`.
 pub(crate) const LOAD_BALANCERS: usize = 20;
+/// Load balancers in one page of it.
+pub(crate) const LOAD_BALANCER_PAGE: usize = 100;
 /// Load balancers in one `DescribeTargetHealth`.
 pub(crate) const HEALTH_LOAD_BALANCERS: usize = 30;
 

@@ -15,13 +15,13 @@ use tracing::debug;
 
 use crate::limit::Limiter;
 use crate::observe::Called;
-use crate::retry::{Access, Retry, jitter, random, retry};
+use crate::retry::{Access, Retry, jitter, retry};
 use crate::sign::{self, Message, authorization};
-use crate::transport::{Answer, Failure, Transport};
+use crate::transport::Transport;
 use crate::wire::{Envelope, Head};
 use crate::{
-    BuildError, Config, Credentials, CredentialsError, Error, LoadBalancerId, SECRET_ID, Site,
-    TOKEN,
+    Answer, BuildError, Config, Credentials, CredentialsError, Error, Exchange, Failure,
+    LoadBalancerId, SECRET_ID, Site, TOKEN,
 };
 
 const VERSION: &str = "2018-03-17";
@@ -66,7 +66,7 @@ pub struct Client {
 
 struct Shared {
     config: Config,
-    transport: Transport,
+    exchange: Arc<dyn Exchange>,
     limiter: Limiter,
     headers: HeaderMap,
 }
@@ -86,13 +86,19 @@ impl fmt::Debug for Client {
 impl Client {
     /// Makes a client. Nothing is sent yet.
     pub fn new(config: Config) -> Result<Self, BuildError> {
-        let transport = Transport::new(&config.endpoint, config.extra_ca_pem.as_deref())?;
+        let exchange = match &config.exchange {
+            Some(exchange) => Arc::clone(exchange),
+            None => Arc::new(Transport::new(
+                &config.endpoint,
+                config.extra_ca_pem.as_deref(),
+            )?),
+        };
         let limiter = Limiter::new(config.calls_per_second);
         let headers = common_headers(&config)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
-                transport,
+                exchange,
                 limiter,
                 headers,
             }),
@@ -127,15 +133,44 @@ impl Client {
         let mut attempt = 0;
         loop {
             let (measured, result) = self.attempt(&site, body.clone(), deadline).await;
-            let again = result
-                .as_ref()
-                .err()
-                .and_then(|error| next_attempt(action, error, attempt, deadline));
+            let again = result.as_ref().err().and_then(|error| {
+                let random = (self.shared.config.random)();
+                next_attempt(action, error, (attempt, random), deadline)
+            });
             self.report(action, &measured, result.as_ref().err(), again.is_some());
             let Some(at) = again else { return result };
             sleep_until(at).await;
             attempt += 1;
         }
+    }
+
+    /// Reads what is asked for by a list of ids, `most` of them a call, and half as many where the
+    /// answer is too large. `query` makes a call's parameters. No ids, no call.
+    pub(crate) async fn call_in_parts<Id, B, T>(
+        &self,
+        action: Action,
+        load_balancer: Option<&LoadBalancerId>,
+        (ids, most): (&[Id], usize),
+        query: impl Fn(&[Id]) -> B,
+    ) -> Result<Vec<T>, Error>
+    where
+        B: Serialize + Sync,
+        T: DeserializeOwned,
+    {
+        let mut parts: Vec<&[Id]> = ids.chunks(most).rev().collect();
+        let mut answers = vec![];
+        while let Some(part) = parts.pop() {
+            let parameters = query(part);
+            match self.call(action, load_balancer, &parameters).await {
+                Ok(answered) => answers.push(answered.value),
+                Err(Error::TooLarge { .. }) if part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(answers)
     }
 
     pub(crate) fn site(&self, action: Action, load_balancer: Option<&LoadBalancerId>) -> Site {
@@ -175,7 +210,7 @@ impl Client {
         let sent = Instant::now();
         let result = match self.sign(site, &body) {
             Ok(headers) => {
-                let exchange = self.shared.transport.exchange(headers, body);
+                let exchange = self.shared.exchange.exchange(headers, body);
                 understand(site, bounded(deadline, exchange).await)
             }
             Err(cause) => Err(Error::Credentials {
@@ -242,9 +277,14 @@ struct Measured {
 }
 
 /// When to try again, if at all: never at or after the deadline, when it could not be answered.
-fn next_attempt(action: Action, error: &Error, attempt: u32, deadline: Instant) -> Option<Instant> {
+fn next_attempt(
+    action: Action,
+    error: &Error,
+    (attempt, random): (u32, u64),
+    deadline: Instant,
+) -> Option<Instant> {
     match retry(action.access, error.kind(), attempt) {
-        Retry::After(delay) => Some(Instant::now() + jitter(delay, random()))
+        Retry::After(delay) => Some(Instant::now() + jitter(delay, random))
             .filter(|at| *at < deadline && !is_late(error)),
         Retry::GiveUp => None,
     }
@@ -283,12 +323,14 @@ fn understand<T: DeserializeOwned>(
                 cause,
             });
         }
+        Err(Failure::Oversized(http::StatusCode::OK)) => {
+            return Err(Error::TooLarge { site: site() });
+        }
         Err(Failure::Oversized(status)) => {
-            let problem = "the answer is larger than any of the API's".to_owned();
             return Err(Error::Unreadable {
                 site: site(),
                 status: status.as_u16(),
-                problem,
+                problem: "the answer is larger than any of the API's".to_owned(),
             });
         }
     };
@@ -308,6 +350,9 @@ fn understand<T: DeserializeOwned>(
     let head: Envelope<Head> = serde_json::from_slice(&body).map_err(not_ours)?;
     let Head { error, request_id } = head.response;
     if let Some(failure) = error {
+        if failure.code == "ResponseSizeLimitExceeded" {
+            return Err(Error::TooLarge { site: site() });
+        }
         return Err(Error::Api {
             site: site(),
             code: failure.code,

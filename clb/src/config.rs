@@ -5,13 +5,18 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Endpoint, NoObserver, Observer, ProvideCredentials, Region};
+use crate::retry::random;
+use crate::{Endpoint, Exchange, NoObserver, Observer, ProvideCredentials, Region};
 
 /// Tells the time requests are signed with.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Gives random numbers, which spread retries. They need not be hard to guess.
+pub type Random = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// What a [`Client`](crate::Client) is built from.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Config {
     /// Where the API is.
     pub endpoint: Endpoint,
@@ -32,6 +37,11 @@ pub struct Config {
     pub now: Clock,
     /// Told of every attempt.
     pub observer: Arc<dyn Observer>,
+    /// Carries the requests instead of HTTP connections to the endpoint, which then only says what
+    /// host is signed.
+    pub exchange: Option<Arc<dyn Exchange>>,
+    /// Spreads retries; a test that is to run the same way twice gives its own.
+    pub random: Random,
 }
 
 impl Config {
@@ -52,6 +62,8 @@ impl Config {
             language: Language::English,
             now,
             observer: Arc::new(NoObserver),
+            exchange: None,
+            random: Arc::new(random),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::retry::Access;
-use crate::{CredentialsError, Endpoint, LoadBalancerId, Region, Task};
+use crate::{Cause, CredentialsError, Endpoint, LoadBalancerId, Region, Task};
 
 /// Where a call was made: what every error message begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +32,6 @@ impl fmt::Display for Site {
         write!(f, " in {}", self.region)
     }
 }
-
-/// A failure below the API: the network, TLS, HTTP.
-pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +100,12 @@ pub enum Error {
         site: Box<Site>,
         /// The task.
         task: Task,
+    },
+    /// The answer is longer than the API sends or this client reads, and cannot be asked for in parts.
+    #[error("{site}: the answer is too large; ask for fewer listeners or rules at once")]
+    TooLarge {
+        /// The call.
+        site: Box<Site>,
     },
     /// An answer came that is not the API's.
     #[error("{site}: {} answered with HTTP status {status}: {problem}", .site.endpoint)]
@@ -177,6 +180,7 @@ impl Error {
             Self::Size { .. } => Kind::Invalid,
             Self::TaskFailed { message, .. } => task_kind(message.as_deref()),
             Self::TaskUnfinished { .. } => Kind::UnknownOutcome,
+            Self::TooLarge { site } => too_large(site.access),
             Self::Unreadable { site, status, .. } => status_kind(site.access, *status),
         }
     }
@@ -191,6 +195,7 @@ impl Error {
             | Self::Size { .. }
             | Self::TaskFailed { .. }
             | Self::TaskUnfinished { .. }
+            | Self::TooLarge { .. }
             | Self::Unreadable { .. }
             | Self::Unsent { .. } => None,
         }
@@ -207,6 +212,7 @@ impl Error {
             | Self::Late { .. }
             | Self::Lost { .. }
             | Self::Size { .. }
+            | Self::TooLarge { .. }
             | Self::Unreadable { .. }
             | Self::Unsent { .. } => None,
         }
@@ -222,6 +228,7 @@ impl Error {
             | Self::Size { site, .. }
             | Self::TaskFailed { site, .. }
             | Self::TaskUnfinished { site, .. }
+            | Self::TooLarge { site }
             | Self::Unreadable { site, .. }
             | Self::Unsent { site, .. } => site,
         }
@@ -232,6 +239,14 @@ impl Error {
 fn in_doubt(access: Access) -> Kind {
     match access {
         Access::Read => Kind::Transient,
+        Access::Write => Kind::UnknownOutcome,
+    }
+}
+
+/// A long answer comes from whoever has done the work.
+fn too_large(access: Access) -> Kind {
+    match access {
+        Access::Read => Kind::Invalid,
         Access::Write => Kind::UnknownOutcome,
     }
 }

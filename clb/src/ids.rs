@@ -42,3 +42,11 @@ id!(
     /// A layer-7 forwarding rule of a listener, `loc-` and eight characters.
     LocationId
 );
+
+/// The one load balancer that a call is about, for its errors.
+pub(crate) fn only(ids: &[LoadBalancerId]) -> Option<&LoadBalancerId> {
+    match ids {
+        [one] => Some(one),
+        _ => None,
+    }
+}

@@ -17,6 +17,7 @@ mod config;
 mod credentials;
 mod endpoint;
 mod error;
+mod exchange;
 mod ids;
 mod limit;
 mod observe;
@@ -25,27 +26,34 @@ mod sign;
 mod transport;
 mod wire;
 
-pub use api::health::{HealthState, ListenerHealth, LoadBalancerHealth, RuleHealth, TargetHealth};
+pub use api::binding::{BatchOutcome, BatchTarget, ModifyTag, ModifyWeight, Target};
+pub use api::filter::{Filter, NonEmpty};
+pub use api::health::{
+    HealthQuery, HealthState, ListenerHealth, LoadBalancerHealth, RuleHealth, TargetHealth,
+};
 pub use api::listeners::{
-    CreateListener, Created, HealthCheck, Listener, ListenerQuery, Protocol, Rule,
+    Certificate, CreateListener, Created, HealthCheck, Listener, ListenerQuery, ModifyListener,
+    Protocol,
 };
-pub use api::load_balancers::{
-    CreateLoadBalancer, CreatedLoadBalancers, InternetAccessible, LoadBalancer, LoadBalancerType,
-    ResourceTag, TargetRegion,
+pub use api::load_balancer_writes::{
+    CreateLoadBalancer, CreatedLoadBalancers, InUse, InternetAccessible, LoadBalancerType,
+    ModifyLoadBalancer,
 };
-pub use api::targets::{
-    Backend, BatchOutcome, BatchTarget, ListenerTargets, ModifyWeight, RuleTargets, Target,
-};
+pub use api::load_balancers::{LoadBalancer, LoadBalancerQuery, ResourceTag, TargetRegion};
+pub use api::quotas::{Quota, QuotaId};
+pub use api::rules::{ModifyRule, NewRule, Rule};
+pub use api::targets::{Backend, ListenerTargets, RuleTargets, TargetQuery};
 pub use api::tasks::{Task, TaskStatus};
 pub use batch::{BATCH_TARGETS, REGISTER_TARGETS, batches, weight_batches};
 pub use client::Client;
-pub use config::{BuildError, Clock, Config, Language};
+pub use config::{BuildError, Clock, Config, Language, Random};
 pub use credentials::{
     Credentials, CredentialsError, DirectoryCredentials, EnvCredentials, ProvideCredentials,
     SECRET_ID, SECRET_KEY, StaticCredentials, TOKEN,
 };
 pub use endpoint::{Endpoint, ParseEndpointError, ParseRegionError, Region};
 pub use error::{Error, Kind, Site};
+pub use exchange::{Answer, Cause, Exchange, Exchanging, Failure};
 pub use ids::{ListenerId, LoadBalancerId, LocationId};
 pub use observe::{Called, NoObserver, Observer};
 pub use retry::{Access, Retry, retry};

@@ -1,5 +1,5 @@
-//! One HTTP exchange with the API, and the one thing a failed exchange must tell: whether the
-//! request can have arrived.
+//! The exchange over HTTP, and the one thing it must tell when it fails: whether the request can have
+//! arrived.
 
 use bytes::Bytes;
 use http::header::HeaderMap;
@@ -18,8 +18,8 @@ use rustls_platform_verifier::Verifier;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Cause;
-use crate::{BuildError, Endpoint};
+use crate::exchange::{Answer, Exchange, Exchanging, Failure};
+use crate::{BuildError, Cause, Endpoint};
 
 /// The largest answer read. `DescribeTargets` of a load balancer with 50 listeners of 200 targets is
 /// about 4 MB.
@@ -42,22 +42,6 @@ pub(crate) struct Transport {
 enum Pool {
     Plain(Client<HttpConnector, Full<Bytes>>),
     Tls(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
-}
-
-/// An answer of any status.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Bytes,
-}
-
-/// An exchange without an answer.
-pub(crate) enum Failure {
-    /// The request was not sent.
-    Unsent(Cause),
-    /// The request was sent, or may have been.
-    Lost(Cause),
-    /// The answer is longer than we read.
-    Oversized(StatusCode),
 }
 
 impl Transport {
@@ -86,12 +70,7 @@ impl Transport {
         Ok(Self { uri, pool })
     }
 
-    /// Sends one request and reads its whole answer. The caller bounds the time.
-    pub(crate) async fn exchange(
-        &self,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Answer, Failure> {
+    async fn post(&self, headers: HeaderMap, body: Bytes) -> Result<Answer, Failure> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
@@ -108,6 +87,12 @@ impl Transport {
             status: head.status,
             body,
         })
+    }
+}
+
+impl Exchange for Transport {
+    fn exchange(&self, headers: HeaderMap, body: Bytes) -> Exchanging<'_> {
+        Box::pin(self.post(headers, body))
     }
 }
 

@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use crate::api::listeners::Protocol;
 use crate::batch::HEALTH_LOAD_BALANCERS;
 use crate::client::{Action, Answered};
+use crate::ids::only;
 use crate::wire::null_default;
-use crate::{Client, Error, ListenerId, LoadBalancerId, LocationId};
+use crate::{Client, Error, ListenerId, ListenerQuery, LoadBalancerId, LocationId};
 
 const DESCRIBE: Action = Action::read("DescribeTargetHealth");
 
@@ -18,6 +19,9 @@ const DESCRIBE: Action = Action::read("DescribeTargetHealth");
 pub struct LoadBalancerHealth {
     /// The load balancer.
     pub load_balancer_id: LoadBalancerId,
+    /// Its name.
+    #[serde(default, deserialize_with = "null_default")]
+    pub load_balancer_name: String,
     /// Its listeners.
     #[serde(default, deserialize_with = "null_default")]
     pub listeners: Vec<ListenerHealth>,
@@ -30,6 +34,9 @@ pub struct LoadBalancerHealth {
 pub struct ListenerHealth {
     /// The listener.
     pub listener_id: ListenerId,
+    /// Its name.
+    #[serde(default, deserialize_with = "null_default")]
+    pub listener_name: String,
     /// Its protocol.
     #[serde(default, deserialize_with = "null_default")]
     pub protocol: Protocol,
@@ -118,12 +125,18 @@ impl TargetHealth {
     }
 }
 
-#[derive(Serialize)]
+/// Whose health to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Query<'a> {
-    load_balancer_ids: &'a [LoadBalancerId],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    listener_ids: &'a [ListenerId],
+pub struct HealthQuery {
+    /// The load balancers. None, no answer.
+    pub load_balancer_ids: Vec<LoadBalancerId>,
+    /// Only these of their listeners, if any are given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listener_ids: Vec<ListenerId>,
+    /// Only these of their rules, if any are given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub location_ids: Vec<LocationId>,
 }
 
 #[derive(Deserialize)]
@@ -134,31 +147,83 @@ struct Found {
 }
 
 impl Client {
-    /// The health of the targets of up to 30 load balancers; of only the given listeners, if any
-    /// are given.
+    /// The health of the load balancers' targets; of only the given listeners, if any are given.
     pub async fn describe_target_health(
         &self,
         load_balancers: &[LoadBalancerId],
         listeners: &[ListenerId],
     ) -> Result<Vec<LoadBalancerHealth>, Error> {
-        self.check_size(
-            DESCRIBE,
-            None,
-            (
-                "load balancers",
-                load_balancers.len(),
-                HEALTH_LOAD_BALANCERS,
-            ),
-        )?;
-        let only = match load_balancers {
-            [one] => Some(one),
-            _ => None,
-        };
-        let query = Query {
-            load_balancer_ids: load_balancers,
-            listener_ids: listeners,
-        };
-        let answered: Answered<Found> = self.call(DESCRIBE, only, &query).await?;
+        self.find_target_health(&HealthQuery {
+            load_balancer_ids: load_balancers.to_vec(),
+            listener_ids: listeners.to_vec(),
+            location_ids: vec![],
+        })
+        .await
+    }
+
+    /// The health that matches the query, of any number of load balancers. Where the answer for one
+    /// load balancer is too large, its listeners are read in parts; their health then comes in
+    /// several entries for that load balancer.
+    pub async fn find_target_health(
+        &self,
+        query: &HealthQuery,
+    ) -> Result<Vec<LoadBalancerHealth>, Error> {
+        let mut parts: Vec<&[LoadBalancerId]> = query
+            .load_balancer_ids
+            .chunks(HEALTH_LOAD_BALANCERS)
+            .rev()
+            .collect();
+        let mut found = vec![];
+        while let Some(part) = parts.pop() {
+            let asked = HealthQuery {
+                load_balancer_ids: part.to_vec(),
+                ..query.clone()
+            };
+            match (self.health(&asked).await, part) {
+                (Err(Error::TooLarge { .. }), [one]) => {
+                    found.extend(self.health_by_listener(one, query).await?);
+                }
+                (Err(Error::TooLarge { .. }), several) => {
+                    let (first, second) = several.split_at(several.len() / 2);
+                    parts.extend([second, first]);
+                }
+                (answer, _) => found.extend(answer?),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn health(&self, query: &HealthQuery) -> Result<Vec<LoadBalancerHealth>, Error> {
+        let answered: Answered<Found> = self
+            .call(DESCRIBE, only(&query.load_balancer_ids), query)
+            .await?;
         Ok(answered.value.load_balancers)
+    }
+
+    /// The answer for the load balancer is too large, so the first part is half of its listeners.
+    async fn health_by_listener(
+        &self,
+        load_balancer: &LoadBalancerId,
+        query: &HealthQuery,
+    ) -> Result<Vec<LoadBalancerHealth>, Error> {
+        let all = self
+            .listener_ids(load_balancer, &ListenerQuery::default())
+            .await?;
+        let wanted =
+            |id: &ListenerId| query.listener_ids.is_empty() || query.listener_ids.contains(id);
+        let ids: Vec<ListenerId> = all.into_iter().filter(wanted).collect();
+        let part = |ids: &[ListenerId]| HealthQuery {
+            load_balancer_ids: vec![load_balancer.clone()],
+            listener_ids: ids.to_vec(),
+            location_ids: query.location_ids.clone(),
+        };
+        let parts = (ids.as_slice(), ids.len().div_ceil(2).max(1));
+        let found: Vec<Found> = self
+            .call_in_parts(DESCRIBE, Some(load_balancer), parts, part)
+            .await?;
+        Ok(found
+            .into_iter()
+            .flat_map(|part| part.load_balancers)
+            .collect())
     }
 }

@@ -1,16 +1,20 @@
-//! Listeners, their health checks and their rules.
+//! Listeners and their health checks.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use crate::batch::LISTENERS;
+use crate::api::filter::NonEmpty;
+use crate::api::rules::Rule;
+use crate::batch::{CREATE_LISTENERS, DELETE_LISTENERS, LISTENERS};
 use crate::client::{Action, Answered};
 use crate::wire::{Empty, null_default};
-use crate::{Client, Error, ListenerId, LoadBalancerId, LocationId, Task};
+use crate::{Client, Error, ListenerId, LoadBalancerId, Task};
 
 const CREATE: Action = Action::write("CreateListener");
 const DELETE: Action = Action::write("DeleteListener");
+const DELETE_SEVERAL: Action = Action::write("DeleteLoadBalancerListeners");
 const DESCRIBE: Action = Action::read("DescribeListeners");
+const MODIFY: Action = Action::write("ModifyListener");
 
 /// A listener's protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -99,6 +103,10 @@ pub struct Listener {
     pub end_port: Option<u16>,
     /// Its health check; layer 7 has one for each rule instead.
     pub health_check: Option<HealthCheck>,
+    /// Its certificate.
+    pub certificate: Option<Certificate>,
+    /// 1 where each domain has its own certificate.
+    pub sni_switch: Option<u8>,
     /// How it spreads connections: `WRR`, `LEAST_CONN`.
     pub scheduler: Option<String>,
     /// For how many seconds a client stays with its target; 0 for not.
@@ -117,23 +125,30 @@ pub struct Listener {
     pub create_time: Option<String>,
 }
 
-/// A layer-7 forwarding rule.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// A listener's or rule's certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-#[non_exhaustive]
-pub struct Rule {
-    /// Its id.
-    pub location_id: LocationId,
-    /// Its domain.
-    pub domain: Option<String>,
-    /// Its URL.
-    pub url: Option<String>,
-    /// Its health check.
-    pub health_check: Option<HealthCheck>,
-    /// How it spreads requests.
-    pub scheduler: Option<String>,
-    /// HTTP, HTTPS or GRPC towards the targets.
-    pub forward_type: Option<String>,
+pub struct Certificate {
+    /// `UNIDIRECTIONAL`, or `MUTUAL` where clients show a certificate too.
+    #[serde(rename = "SSLMode", skip_serializing_if = "Option::is_none")]
+    pub ssl_mode: Option<String>,
+    /// The server's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_id: Option<String>,
+    /// The CA of the clients' certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_ca_id: Option<String>,
+}
+
+impl Certificate {
+    /// A server certificate by its id.
+    pub fn new(cert_id: impl Into<String>) -> Self {
+        Self {
+            ssl_mode: Some("UNIDIRECTIONAL".to_owned()),
+            cert_id: Some(cert_id.into()),
+            cert_ca_id: None,
+        }
+    }
 }
 
 /// A health check. What is absent is the API's default when given, and unused when read.
@@ -231,6 +246,12 @@ pub struct CreateListener {
     /// Their health check; layer 4 only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
+    /// Its certificate; HTTPS, `TCP_SSL` and QUIC only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// 1 for a certificate for each domain; HTTPS only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni_switch: Option<u8>,
     /// `WRR` or `LEAST_CONN`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
@@ -256,6 +277,52 @@ impl CreateListener {
             protocol,
             listener_names: vec![name.into()],
             health_check: None,
+            certificate: None,
+            sni_switch: None,
+            scheduler: None,
+            session_expire_time: None,
+            deregister_target_rst: None,
+        }
+    }
+}
+
+/// Changes to a listener. What is absent stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ModifyListener {
+    /// The load balancer.
+    pub load_balancer_id: LoadBalancerId,
+    /// The listener.
+    pub listener_id: ListenerId,
+    /// Its new name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener_name: Option<String>,
+    /// Its new health check; layer 4 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
+    /// Its new certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// `WRR` or `LEAST_CONN`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<String>,
+    /// 0, or 30 to 3600 seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_expire_time: Option<u32>,
+    /// Whether clients get a reset when their target is unbound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deregister_target_rst: Option<bool>,
+}
+
+impl ModifyListener {
+    /// No change yet.
+    pub fn new(load_balancer_id: LoadBalancerId, listener_id: ListenerId) -> Self {
+        Self {
+            load_balancer_id,
+            listener_id,
+            listener_name: None,
+            health_check: None,
+            certificate: None,
             scheduler: None,
             session_expire_time: None,
             deregister_target_rst: None,
@@ -278,7 +345,7 @@ pub struct Created<Id> {
 struct Query<'a> {
     load_balancer_id: &'a LoadBalancerId,
     #[serde(flatten)]
-    query: &'a ListenerQuery,
+    query: ListenerQuery,
 }
 
 #[derive(Deserialize)]
@@ -302,6 +369,13 @@ struct Delete<'a> {
     listener_id: &'a ListenerId,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct DeleteSeveral<'a> {
+    load_balancer_id: &'a LoadBalancerId,
+    listener_ids: NonEmpty<'a, ListenerId>,
+}
+
 impl Client {
     /// The load balancer's listeners that match the query.
     pub async fn describe_listeners(
@@ -309,32 +383,48 @@ impl Client {
         load_balancer: &LoadBalancerId,
         query: &ListenerQuery,
     ) -> Result<Vec<Listener>, Error> {
-        let mut found = vec![];
-        let mut pages = query.listener_ids.chunks(LISTENERS);
-        // No id is a page too: it asks for all.
-        let mut page = pages.next().or(Some(&[]));
-        while let Some(ids) = page {
-            let query = ListenerQuery {
+        let lb = Some(load_balancer);
+        let part = |ids: &[ListenerId]| Query {
+            load_balancer_id: load_balancer,
+            query: ListenerQuery {
                 listener_ids: ids.to_vec(),
                 ..query.clone()
-            };
-            let query = Query {
-                load_balancer_id: load_balancer,
-                query: &query,
-            };
-            let answered: Answered<Found> =
-                self.call(DESCRIBE, Some(load_balancer), &query).await?;
-            found.extend(answered.value.listeners);
-            page = pages.next();
+            },
+        };
+        let ids = query.listener_ids.as_slice();
+        if ids.is_empty() {
+            let all: Answered<Found> = self.call(DESCRIBE, lb, &part(ids)).await?;
+            return Ok(all.value.listeners);
         }
-        Ok(found)
+        let found: Vec<Found> = self
+            .call_in_parts(DESCRIBE, lb, (ids, LISTENERS), part)
+            .await?;
+        Ok(found.into_iter().flat_map(|part| part.listeners).collect())
     }
 
-    /// Makes listeners. Their ids come at once; they work when the task is done.
+    /// The ids of the load balancer's listeners that match the query.
+    pub(crate) async fn listener_ids(
+        &self,
+        load_balancer: &LoadBalancerId,
+        query: &ListenerQuery,
+    ) -> Result<Vec<ListenerId>, Error> {
+        let listeners = self.describe_listeners(load_balancer, query).await?;
+        Ok(listeners
+            .into_iter()
+            .map(|listener| listener.listener_id)
+            .collect())
+    }
+
+    /// Makes up to 50 listeners. Their ids come at once; they work when the task is done.
     pub async fn create_listener(
         &self,
         create: &CreateListener,
     ) -> Result<Created<ListenerId>, Error> {
+        self.check_size(
+            CREATE,
+            Some(&create.load_balancer_id),
+            ("ports", create.ports.len(), CREATE_LISTENERS),
+        )?;
         let answered: Answered<NewIds> = self
             .call(CREATE, Some(&create.load_balancer_id), create)
             .await?;
@@ -356,6 +446,32 @@ impl Client {
         };
         Ok(self
             .call::<_, Empty>(DELETE, Some(load_balancer), &delete)
+            .await?
+            .into())
+    }
+
+    /// Changes a listener.
+    pub async fn modify_listener(&self, modify: &ModifyListener) -> Result<Task, Error> {
+        let lb = Some(&modify.load_balancer_id);
+        Ok(self.call::<_, Empty>(MODIFY, lb, modify).await?.into())
+    }
+
+    /// Deletes up to 20 listeners and unbinds their targets. The API reads an empty list as all
+    /// listeners, hence [`NonEmpty`].
+    pub async fn delete_listeners(
+        &self,
+        load_balancer: &LoadBalancerId,
+        listeners: NonEmpty<'_, ListenerId>,
+    ) -> Result<Task, Error> {
+        let lb = Some(load_balancer);
+        let given = listeners.as_slice().len();
+        self.check_size(DELETE_SEVERAL, lb, ("listeners", given, DELETE_LISTENERS))?;
+        let delete = DeleteSeveral {
+            load_balancer_id: load_balancer,
+            listener_ids: listeners,
+        };
+        Ok(self
+            .call::<_, Empty>(DELETE_SEVERAL, lb, &delete)
             .await?
             .into())
     }

@@ -1,13 +1,16 @@
-//! Load balancers themselves.
+//! Load balancers as they are: `DescribeLoadBalancers`.
 
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
-use crate::batch::LOAD_BALANCERS;
-use crate::client::{Action, Answered};
+use crate::api::filter::Filter;
+use crate::api::load_balancer_writes::LoadBalancerType;
+use crate::batch::{LOAD_BALANCER_PAGE, LOAD_BALANCERS};
+use crate::client::Action;
+use crate::ids::only;
 use crate::wire::null_default;
-use crate::{Client, Error, LoadBalancerId, Task};
+use crate::{Client, Error, LoadBalancerId};
 
-const CREATE: Action = Action::write("CreateLoadBalancer");
 const DESCRIBE: Action = Action::read("DescribeLoadBalancers");
 
 /// A load balancer.
@@ -50,6 +53,11 @@ pub struct LoadBalancer {
     pub target_region_info: Option<TargetRegion>,
     /// Whether targets need not allow its traffic themselves.
     pub load_balancer_pass_to_target: Option<bool>,
+    /// What protects it from changes and deletion, as `DeleteProtect`.
+    #[serde(default, deserialize_with = "null_default")]
+    pub attribute_flags: Vec<String>,
+    /// 1 where it is switched off for want of payment.
+    pub isolation: Option<u8>,
     /// When it was made, as the API writes it.
     pub create_time: Option<String>,
 }
@@ -61,14 +69,36 @@ impl LoadBalancer {
     }
 }
 
-/// Where a load balancer's targets are.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// Which load balancers to read; an empty query asks for all of the region.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
-#[non_exhaustive]
+pub struct LoadBalancerQuery {
+    /// Only these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub load_balancer_ids: Vec<LoadBalancerId>,
+    /// Only public or internal ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancer_type: Option<LoadBalancerType>,
+    /// Only those of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancer_name: Option<String>,
+    /// Only those of this network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
+    /// Only those that match all of these, at most 10; see [`Filter::tag`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+}
+
+/// Where a load balancer's targets are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct TargetRegion {
     /// The region.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The network.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
 }
 
@@ -82,92 +112,19 @@ pub struct ResourceTag {
     pub tag_value: String,
 }
 
-/// Whether a load balancer has public addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum LoadBalancerType {
-    /// Addresses of a subnet.
-    Internal,
-    /// Public addresses.
-    Open,
-}
-
-/// How public traffic is paid for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct InternetAccessible {
-    /// `TRAFFIC_POSTPAID_BY_HOUR`, `BANDWIDTH_POSTPAID_BY_HOUR` or `BANDWIDTH_PACKAGE`.
-    pub internet_charge_type: String,
-    /// Mbit/s.
-    pub internet_max_bandwidth_out: u32,
-}
-
-/// A new load balancer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct CreateLoadBalancer {
-    /// Public or internal.
-    pub load_balancer_type: LoadBalancerType,
-    /// Its name, 1 to 80 characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub load_balancer_name: Option<String>,
-    /// Its network.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
-    /// Its subnet; required for an internal one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subnet_id: Option<String>,
-    /// `IPV4`, `IPV6` or `IPv6FullChain`.
-    #[serde(rename = "AddressIPVersion", skip_serializing_if = "Option::is_none")]
-    pub address_ip_version: Option<String>,
-    /// How its traffic is paid for; public ones only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub internet_accessible: Option<InternetAccessible>,
-    /// Its tags, at most 20.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<ResourceTag>,
-    /// Whether targets need not allow its traffic themselves.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub load_balancer_pass_to_target: Option<bool>,
-    /// Makes a repeated request the same one: at most 64 ASCII characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_token: Option<String>,
-}
-
-impl CreateLoadBalancer {
-    /// One with the API's defaults.
-    pub fn new(load_balancer_type: LoadBalancerType) -> Self {
-        Self {
-            load_balancer_type,
-            load_balancer_name: None,
-            vpc_id: None,
-            subnet_id: None,
-            address_ip_version: None,
-            internet_accessible: None,
-            tags: vec![],
-            load_balancer_pass_to_target: None,
-            client_token: None,
-        }
-    }
-}
-
-/// What was ordered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CreatedLoadBalancers {
-    /// The ids; the API may leave them out at first.
-    pub ids: Vec<LoadBalancerId>,
-    /// The order, by which ids may be asked for.
-    pub deal_name: Option<String>,
-    /// The task.
-    pub task: Task,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Query<'a> {
-    load_balancer_ids: &'a [LoadBalancerId],
+struct Page {
+    #[serde(flatten)]
+    query: LoadBalancerQuery,
+    #[serde(skip_serializing_if = "is_zero")]
+    offset: usize,
     limit: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 #[derive(Deserialize)]
@@ -175,16 +132,11 @@ struct Query<'a> {
 struct Found {
     #[serde(default, deserialize_with = "null_default")]
     load_balancer_set: Vec<LoadBalancer>,
+    total_count: Option<usize>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct NewIds {
-    #[serde(default, deserialize_with = "null_default")]
-    load_balancer_ids: Vec<LoadBalancerId>,
-    #[serde(default)]
-    deal_name: Option<String>,
-}
+/// How often a list is read anew because it changed while it was read.
+const READINGS: u32 = 3;
 
 impl Client {
     /// The load balancers with these ids. One that does not exist is left out; no ids, no answer.
@@ -192,36 +144,97 @@ impl Client {
         &self,
         ids: &[LoadBalancerId],
     ) -> Result<Vec<LoadBalancer>, Error> {
-        let mut found = vec![];
-        for page in ids.chunks(LOAD_BALANCERS) {
-            let only = match page {
-                [one] => Some(one),
-                _ => None,
-            };
-            let query = Query {
-                load_balancer_ids: page,
-                limit: LOAD_BALANCERS,
-            };
-            let answered: Answered<Found> = self.call(DESCRIBE, only, &query).await?;
-            found.extend(answered.value.load_balancer_set);
+        let query = LoadBalancerQuery {
+            load_balancer_ids: ids.to_vec(),
+            ..LoadBalancerQuery::default()
+        };
+        if ids.is_empty() {
+            return Ok(vec![]);
         }
-        Ok(found)
+        self.find_load_balancers(&query).await
     }
 
-    /// Orders a load balancer. Wait until [`is_normal`](LoadBalancer::is_normal) before using it.
-    pub async fn create_load_balancer(
+    /// All load balancers that match the query, in as many calls as it takes.
+    pub async fn find_load_balancers(
         &self,
-        create: &CreateLoadBalancer,
-    ) -> Result<CreatedLoadBalancers, Error> {
-        let answered: Answered<NewIds> = self.call(CREATE, None, create).await?;
-        let NewIds {
-            load_balancer_ids: ids,
-            deal_name,
-        } = answered.value;
-        Ok(CreatedLoadBalancers {
-            ids,
-            deal_name,
-            task: Task::new(answered.request_id),
-        })
+        query: &LoadBalancerQuery,
+    ) -> Result<Vec<LoadBalancer>, Error> {
+        let ids = query.load_balancer_ids.as_slice();
+        if ids.is_empty() {
+            return self.all_pages(query).await;
+        }
+        let part = |ids: &[LoadBalancerId]| Page {
+            query: LoadBalancerQuery {
+                load_balancer_ids: ids.to_vec(),
+                ..query.clone()
+            },
+            offset: 0,
+            limit: LOAD_BALANCERS,
+        };
+        let found: Vec<Found> = self
+            .call_in_parts(DESCRIBE, only(ids), (ids, LOAD_BALANCERS), part)
+            .await?;
+        Ok(found
+            .into_iter()
+            .flat_map(|part| part.load_balancer_set)
+            .collect())
+    }
+
+    /// A load balancer made or deleted between two pages shifts the later ones: the total tells, and
+    /// the list is read anew.
+    async fn all_pages(&self, query: &LoadBalancerQuery) -> Result<Vec<LoadBalancer>, Error> {
+        let mut reading = 1;
+        loop {
+            let Reading { found, totals } = self.read_pages(query).await?;
+            let steady = totals.iter().all(|total| *total == found.len());
+            if steady || reading == READINGS {
+                return Ok(found);
+            }
+            reading += 1;
+        }
+    }
+
+    async fn read_pages(&self, query: &LoadBalancerQuery) -> Result<Reading, Error> {
+        let (mut reading, mut offset, mut limit) = (Reading::default(), 0, LOAD_BALANCER_PAGE);
+        loop {
+            let page = Page {
+                query: query.clone(),
+                offset,
+                limit,
+            };
+            let page: Found = match self.call(DESCRIBE, None, &page).await {
+                Err(Error::TooLarge { .. }) if limit > 1 => {
+                    limit /= 2;
+                    continue;
+                }
+                answer => answer?.value,
+            };
+            let read = page.load_balancer_set.len();
+            offset += read;
+            let more = page.total_count.map_or(read == limit, |all| offset < all);
+            reading.take(page);
+            if read == 0 || !more {
+                return Ok(reading);
+            }
+        }
+    }
+}
+
+/// A list read page by page.
+#[derive(Default)]
+struct Reading {
+    /// What was found, each once.
+    found: Vec<LoadBalancer>,
+    /// How many there are, as each page told it.
+    totals: Vec<usize>,
+}
+
+impl Reading {
+    fn take(&mut self, page: Found) {
+        self.totals.extend(page.total_count);
+        self.found.extend(page.load_balancer_set);
+        let mut seen = HashSet::new();
+        self.found
+            .retain(|one| seen.insert(one.load_balancer_id.clone()));
     }
 }

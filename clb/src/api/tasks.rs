@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::client::{Action, Answered};
 use crate::wire::{Empty, null_default};
-use crate::{Client, Error, Kind};
+use crate::{Client, Error, Kind, LoadBalancerId};
 
 const DESCRIBE: Action = Action::read("DescribeTaskStatus");
 
@@ -71,6 +71,8 @@ struct Found {
     status: u8,
     #[serde(default, deserialize_with = "null_default")]
     message: String,
+    #[serde(default, deserialize_with = "null_default")]
+    load_balancer_ids: Vec<LoadBalancerId>,
 }
 
 impl From<Found> for TaskStatus {
@@ -89,6 +91,13 @@ impl Client {
     pub async fn describe_task_status(&self, task: &Task) -> Result<TaskStatus, Error> {
         let answered: Answered<Found> = self.call(DESCRIBE, None, &Query { task_id: task }).await?;
         Ok(answered.value.into())
+    }
+
+    /// The load balancers a task is about: those that were ordered, where the order's own answer did
+    /// not name them.
+    pub async fn load_balancers_of_task(&self, task: &Task) -> Result<Vec<LoadBalancerId>, Error> {
+        let answered: Answered<Found> = self.call(DESCRIBE, None, &Query { task_id: task }).await?;
+        Ok(answered.value.load_balancer_ids)
     }
 
     /// Waits until a task has ended, for at most `within`.

@@ -1,8 +1,16 @@
 //! The client against a server of the test's own making. (Against the simulator it is held
 //! elsewhere: the two share nothing, so each can find the other's mistakes.)
 
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail"
+)]
 
+mod actions;
+mod local;
+mod parts;
 mod samples;
 mod support;
 mod tls;

@@ -110,7 +110,6 @@ async fn a_write_waits_for_a_busy_load_balancer(#[case] code: &str, #[case] mess
 #[case::other_json(Reply::Body("[1, 2]".into()))]
 #[case::no_response(Reply::Body("{}".into()))]
 #[case::empty(Reply::Body(String::new()))]
-#[case::too_large(Reply::Zeros(21 * 1024 * 1024))]
 #[case::internal(refusal("InternalError", "oops"))]
 #[tokio::test]
 async fn a_write_in_doubt_is_not_sent_again_but_a_read_is(#[case] reply: Reply) {
@@ -126,6 +125,19 @@ async fn a_write_in_doubt_is_not_sent_again_but_a_read_is(#[case] reply: Reply) 
     );
     read(&client).await.unwrap();
     assert_eq!(api.requests().len(), 3, "the read was not sent again");
+}
+
+#[tokio::test]
+async fn an_answer_too_large_is_not_asked_for_again() {
+    let zeros = || Reply::Zeros(21 * 1024 * 1024);
+    let api = Api::new([zeros(), zeros()]).await;
+    let client = api.client();
+    let error = write(&client).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::UnknownOutcome, "{error}");
+    let one = [ListenerId::new("lbl-1")];
+    let error = client.describe_targets(&lb(), &one).await.unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
+    assert_eq!(api.requests().len(), 2);
 }
 
 #[tokio::test]
