@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
-use crate::limit::Limiter;
+use crate::limit::{Limiter, Priority};
 use crate::observe::Called;
 use crate::retry::{Access, Retry, jitter, retry};
 use crate::sign::{self, Message, authorization};
@@ -62,6 +62,7 @@ pub(crate) struct Answered<T> {
 pub struct Client {
     shared: Arc<Shared>,
     until: Option<Instant>,
+    priority: Priority,
 }
 
 struct Shared {
@@ -103,6 +104,7 @@ impl Client {
                 headers,
             }),
             until: None,
+            priority: Priority::default(),
         })
     }
 
@@ -111,6 +113,15 @@ impl Client {
     pub fn until(&self, deadline: Instant) -> Self {
         Self {
             until: Some(self.until.map_or(deadline, |own| own.min(deadline))),
+            ..self.clone()
+        }
+    }
+
+    /// The same client, whose calls wait for their turn with this priority.
+    #[must_use]
+    pub fn with_priority(&self, priority: Priority) -> Self {
+        Self {
+            priority,
             ..self.clone()
         }
     }
@@ -198,15 +209,11 @@ impl Client {
         deadline: Instant,
     ) -> (Measured, Result<Answered<T>, Error>) {
         let asked = Instant::now();
-        let Some(turn) = self.shared.limiter.turn(site.action, asked, deadline) else {
-            return (
-                Measured::default(),
-                Err(Error::Late {
-                    site: Box::new(site.clone()),
-                }),
-            );
-        };
-        sleep_until(turn).await;
+        let limiter = &self.shared.limiter;
+        if !limiter.turn(site.action, self.priority, deadline).await {
+            let site = Box::new(site.clone());
+            return (Measured::default(), Err(Error::Late { site }));
+        }
         let sent = Instant::now();
         let result = match self.sign(site, &body) {
             Ok(headers) => {

@@ -55,5 +55,6 @@ pub use endpoint::{Endpoint, ParseEndpointError, ParseRegionError, Region};
 pub use error::{Error, Kind, Site};
 pub use exchange::{Answer, Cause, Exchange, Exchanging, Failure};
 pub use ids::{ListenerId, LoadBalancerId, LocationId};
+pub use limit::Priority;
 pub use observe::{Called, NoObserver, Observer};
 pub use retry::{Access, Retry, retry};

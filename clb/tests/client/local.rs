@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use clb::{Answer, Client, Config, Exchange, Exchanging, Failure, LoadBalancerId};
+use clb::{Answer, Client, Config, Exchange, Exchanging, Failure, LoadBalancerId, Priority};
 use http::StatusCode;
 use http::header::HeaderMap;
 use serde_json::{Value, json};
@@ -117,4 +117,32 @@ async fn a_lost_answer_is_told_as_over_http() {
         .unwrap_err();
     assert_eq!(error.kind(), clb::Kind::UnknownOutcome);
     assert_eq!(api.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clones_share_the_limit_and_a_drain_goes_before_what_asked_earlier() {
+    let api = Local::answering(json!({}));
+    let client = api.client();
+    let delete = |name: &str, priority| {
+        let (client, id) = (client.with_priority(priority), clb::ListenerId::new(name));
+        async move { client.delete_listener(&lb(), &id).await.map(drop) }
+    };
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        calls.spawn(delete("rest", Priority::Rest));
+        tokio::task::yield_now().await;
+    }
+    calls.spawn(delete("young", Priority::Young));
+    calls.spawn(delete("drain", Priority::Drain));
+    calls
+        .join_all()
+        .await
+        .into_iter()
+        .for_each(|done: Result<(), clb::Error>| done.unwrap());
+    let order: Vec<String> = api
+        .asked()
+        .iter()
+        .map(|(_, body)| body["ListenerId"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(order[3..7], ["rest", "drain", "young", "rest"]);
 }
