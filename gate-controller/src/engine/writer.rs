@@ -125,6 +125,9 @@ impl Writer {
         self.read(&client).await?;
         for _ in 0..ROUNDS {
             let desired = self.inbox.desired.load_full();
+            if desired.hold {
+                return Ok(REREAD);
+            }
             let plan = self.plan(&desired);
             self.memory.held.clone_from(&plan.held);
             if plan.operations.is_empty() {
@@ -208,6 +211,9 @@ impl Writer {
     }
 
     fn plan(&self, desired: &Desired) -> Plan {
+        if desired.hold {
+            return Plan::default();
+        }
         let none = Vec::new();
         let observed = self
             .memory
