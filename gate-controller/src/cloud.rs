@@ -50,6 +50,16 @@ impl Cloud {
         }
     }
 
+    /// With this client for good: for tools and tests.
+    pub fn with_client(client: Client, vpc: Option<String>) -> Self {
+        Self {
+            current: Arc::new(RwLock::new(Ok(client))),
+            vpc: Arc::new(RwLock::new(vpc)),
+            sources: Arc::default(),
+            observer: Arc::new(clb::NoObserver),
+        }
+    }
+
     /// The client, or why there is none.
     pub fn client(&self) -> Result<Client, String> {
         self.current.read().clone()

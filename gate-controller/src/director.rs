@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use direct_access::Exposure;
 use direct_access::service::ObjectRef;
-use direct_access::{Exposure, Problem};
 use runtime::{BoxError, News};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,8 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::desired::{Desired, Wanted};
-use crate::engine::{self, Inbox, Shared, reference};
-use crate::view::View;
+use crate::engine::{self, Context, Inbox, Shared, quotas, reference};
 
 /// Changes that come this close together are taken in once: a Deployment's new pods come in bursts.
 const GATHER: Duration = Duration::from_millis(30);
@@ -31,13 +30,10 @@ pub struct Director {
     pub exposures: watch::Sender<Arc<Vec<Exposure>>>,
 }
 
-/// A problem that stands: on which Service, the Event's reason and note.
-type Standing = (ObjectRef, &'static str, String);
-
 #[derive(Default)]
 struct Term {
     number: u64,
-    told: HashMap<Standing, Instant>,
+    told: HashMap<(ObjectRef, String), Instant>,
 }
 
 impl Director {
@@ -45,6 +41,8 @@ impl Director {
     pub async fn run(self, draining: CancellationToken) -> Result<(), BoxError> {
         let mut inboxes: HashMap<String, Inbox> = HashMap::new();
         let mut writers = JoinSet::new();
+        let context = Context::of(&self.shared);
+        writers.spawn(quotas::run(context.clone(), draining.clone()));
         let mut changes = self.shared.cluster.changes();
         let mut leadership = self.shared.leadership.clone();
         let mut term = Term::default();
@@ -58,7 +56,7 @@ impl Director {
             let ledger = self.shared.ledger.ids().await;
             let wanted = self.shared.cluster.wanted(&ledger);
             self.hand_out(&wanted, &mut inboxes, |id, inbox| {
-                let writer = engine::run(id, inbox, self.shared.clone(), draining.clone());
+                let writer = engine::run(id, inbox, context.clone(), draining.clone());
                 writers.spawn(writer);
             });
             self.tell(&wanted, &mut term.told);
@@ -128,15 +126,15 @@ impl Director {
     }
 
     /// Every standing problem is an Event on its Service, told once and again from time to time.
-    fn tell(&self, wanted: &Wanted, told: &mut HashMap<Standing, Instant>) {
+    fn tell(&self, wanted: &Wanted, told: &mut HashMap<(ObjectRef, String), Instant>) {
         let now = Instant::now();
         let standing = self.standing(wanted);
         told.retain(|key, at| standing.contains(key) && now - *at < TELL_AGAIN);
-        for key in standing {
+        for (service, note) in standing {
+            let key = (service.clone(), note.clone());
             if told.contains_key(&key) {
                 continue;
             }
-            let (service, reason, note) = key.clone();
             let Some(uid) = self
                 .shared
                 .cluster
@@ -148,55 +146,41 @@ impl Director {
             let regarding = reference("Service", &service, &uid);
             self.shared
                 .recorder
-                .publish(regarding, News::warning(reason, "Serve", note));
+                .publish(regarding, News::warning("NotServed", "Serve", note));
             told.insert(key, now);
         }
     }
 
-    fn standing(&self, wanted: &Wanted) -> BTreeSet<Standing> {
-        let told = |reason: &'static str| {
-            move |(service, problems): (&ObjectRef, &Vec<Problem>)| {
-                let notes = problems.iter().map(ToString::to_string);
-                let all: Vec<Standing> =
-                    notes.map(|note| (service.clone(), reason, note)).collect();
-                all
-            }
-        };
-        let conflicts = wanted.conflicts.iter().flat_map(told("PortConflict"));
-        let problems = wanted.problems.iter().flat_map(told("NotServed"));
-        let mut standing: BTreeSet<_> = problems.chain(conflicts).collect();
-        let made = self.shared.cluster.made();
-        let of_made = made.problems();
-        standing.extend(of_made.map(|(service, note)| {
-            let note = format!("Service {service}: {note}");
-            (service.clone(), "LoadBalancer", note)
-        }));
+    fn standing(&self, wanted: &Wanted) -> BTreeSet<(ObjectRef, String)> {
+        let of_services = wanted.problems.iter().flat_map(|(service, problems)| {
+            problems
+                .iter()
+                .map(|problem| (service.clone(), problem.to_string()))
+        });
+        let mut standing: BTreeSet<_> = of_services.collect();
         for exposure in &wanted.exposures {
-            let Some(id) = exposure.load_balancer.id() else {
+            let Some(view) = self.shared.views.get(&exposure.load_balancer) else {
                 continue;
             };
-            if let Some(view) = self.shared.views.get(id) {
-                standing.extend(seen(exposure, id, &view));
+            let service = &exposure.service;
+            if let Some(problem) = &view.problem {
+                standing.insert((service.clone(), format!("Service {service}: {problem}")));
+            }
+            for held in view.held.get(&exposure.slot()).into_iter().flatten() {
+                let note = format!(
+                    "Service {service}: spec.ports[].port {} on CLB {}: {held}",
+                    exposure.port, exposure.load_balancer
+                );
+                standing.insert((service.clone(), note));
+            }
+            if let Some(warning) = view.warnings.get(&exposure.slot()) {
+                let note = format!(
+                    "Service {service}: spec.ports[].port {} on CLB {}: {warning}",
+                    exposure.port, exposure.load_balancer
+                );
+                standing.insert((service.clone(), note));
             }
         }
         standing
     }
-}
-
-/// What the load balancer's writer says of an exposure.
-fn seen(exposure: &Exposure, load_balancer: &str, view: &View) -> Vec<Standing> {
-    let service = &exposure.service;
-    let problem = view.problem.as_ref();
-    let whole = problem.map(|problem| format!("Service {service}: {problem}"));
-    let held = view.held.get(&exposure.slot());
-    let slot = held.map(|held| {
-        format!(
-            "Service {service}: spec.ports[].port {} on CLB {load_balancer}: {held}",
-            exposure.port
-        )
-    });
-    let notes = whole.into_iter().chain(slot);
-    notes
-        .map(|note| (service.clone(), "NotServed", note))
-        .collect()
 }

@@ -38,8 +38,7 @@ impl Fresh {
         let pods = self.pods().await?;
         let ledger: BTreeSet<_> = [load_balancer.to_owned()].into();
         let settings = self.cluster.settings();
-        let made = self.cluster.made();
-        let mut all = wanted(&services, &by_namespace(&pods), &settings, &ledger, &made);
+        let mut all = wanted(&services, &by_namespace(&pods), &settings, &ledger);
         Ok(all.load_balancers.remove(load_balancer).unwrap_or_default())
     }
 

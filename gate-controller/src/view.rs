@@ -24,7 +24,9 @@ pub struct View {
     /// Which Service has which slot.
     pub owners: BTreeMap<Slot, ObjectRef>,
     /// By slot: what waits for a person.
-    pub held: BTreeMap<Slot, Held>,
+    pub held: BTreeMap<Slot, Vec<Held>>,
+    /// By slot: what will go wrong soon if nothing is done.
+    pub warnings: BTreeMap<Slot, String>,
     /// What keeps the whole load balancer from being read or written.
     pub problem: Option<String>,
 }
@@ -162,10 +164,8 @@ impl View {
         if let Some(problem) = &self.problem {
             return BindingState::Held(problem.clone());
         }
-        match self.held.get(&sought.slot) {
-            Some(Held::Foreign(addresses)) if !addresses.contains(&sought.address) => {
-                BindingState::Missing
-            }
+        let held = self.held.get(&sought.slot).into_iter().flatten();
+        match held.into_iter().find(|held| held.covers(sought.address)) {
             Some(held) => BindingState::Held(held.to_string()),
             None => BindingState::Missing,
         }

@@ -9,9 +9,6 @@
 
 mod control;
 mod data;
-mod data_checks;
-mod data_security;
-mod data_udp;
 mod in_process;
 mod support;
 mod tls;

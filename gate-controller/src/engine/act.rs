@@ -1,29 +1,33 @@
-//! Performs one planned operation through the API. Decides nothing.
+//! Performs one planned call through the API. Decides nothing.
 
 use std::collections::BTreeMap;
 
 use clb::{
-    BATCH_TARGETS, BatchTarget, Client, CreateListener, Error, ListenerId, LoadBalancerId,
-    ModifyWeight, Protocol, Target, batches, weight_batches,
+    BatchTarget, Client, CreateListener, Error, Kind, ListenerId, LoadBalancerId, LocationId,
+    ModifyWeight, NonEmpty, Protocol, Target, Task, weight_batches,
 };
 use direct_access::listener::HealthCheck;
 use direct_access::ownership::{ClusterId, Tag};
 
-use crate::cloud::CALL_TIMEOUT;
-use crate::plan::{NewListener, Operation, Place, Weighted};
+use crate::plan::{NewListeners, NewRule, Operation, Place, Weighted};
 
-/// Batches are this small while something drains, so that no drain waits behind a long call.
-const BATCH_WHILE_DRAINING: usize = 100;
-
-/// Where operations are performed.
+/// Where calls are made.
 pub(super) struct Actor<'a> {
     pub(super) client: &'a Client,
     pub(super) load_balancer: &'a LoadBalancerId,
     pub(super) cluster: &'a ClusterId,
-    pub(super) draining: bool,
 }
 
-/// Why an operation was not wholly done.
+/// What a call left behind.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    /// Ids of what was made, in the order asked for.
+    pub(super) created: Vec<String>,
+    /// The task that finishes it.
+    pub(super) task: Option<Task>,
+}
+
+/// Why a call was not wholly done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ActError {
     #[error(transparent)]
@@ -37,100 +41,142 @@ pub(super) enum ActError {
     },
 }
 
+impl ActError {
+    /// Whether a quota is used up.
+    pub(super) fn is_quota(&self) -> bool {
+        matches!(self, Self::Call(error) if error.kind() == Kind::Quota)
+    }
+
+    /// Whether the API refused what was asked, so that asking for something else may succeed.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Partial { .. } => true,
+            Self::Call(error) => match error.kind() {
+                Kind::Invalid | Kind::Quota => true,
+                // One action is not allowed; wrong credentials (`AuthFailure`) concern every call.
+                Kind::Denied => error
+                    .code()
+                    .is_some_and(|code| code.starts_with("UnauthorizedOperation")),
+                Kind::Conflict
+                | Kind::Gone
+                | Kind::Throttled
+                | Kind::Transient
+                | Kind::UnknownOutcome => false,
+            },
+        }
+    }
+}
+
 impl Actor<'_> {
-    pub(super) async fn perform(&self, operation: &Operation) -> Result<(), ActError> {
+    /// Makes the one call that the operation, cut to size, is.
+    pub(super) async fn perform(&self, operation: &Operation) -> Result<Done, ActError> {
         match operation {
             Operation::Weigh(targets) => self.weigh(targets).await,
             Operation::Deregister(targets) => {
-                let places: Vec<_> = targets
-                    .iter()
-                    .map(|(place, _)| batch_target(place))
-                    .collect();
-                self.deregister(&places).await
+                let places = targets.iter().map(|(place, _)| batch_target(place));
+                self.deregister(&places.collect::<Vec<_>>()).await
             }
-            Operation::CreateListener(new) => self.create(new).await,
-            // No exposure has rules yet.
-            Operation::CreateRules(..) | Operation::DeleteRules(..) => Ok(()),
+            Operation::CreateListeners(new) => self.create_listeners(new).await,
+            Operation::CreateRules(listener, new) => self.create_rules(listener, new).await,
             Operation::Register(targets) => self.register(targets).await,
+            Operation::DeleteRules(listener, rules) => self.delete_rules(listener, rules).await,
             Operation::DeleteListener(id, _) => {
                 let id = ListenerId::new(id.clone());
                 let task = self.client.delete_listener(self.load_balancer, &id).await?;
-                Ok(self.client.wait_task(&task, CALL_TIMEOUT).await?)
+                Ok(task.into())
             }
         }
     }
 
-    async fn weigh(&self, targets: &[Weighted]) -> Result<(), ActError> {
-        let mut by_listener: BTreeMap<&str, Vec<Target>> = BTreeMap::new();
+    async fn weigh(&self, targets: &[Weighted]) -> Result<Done, ActError> {
+        let mut groups: BTreeMap<(&str, Option<&str>), Vec<Target>> = BTreeMap::new();
         for target in targets {
             let (ip, port) = target.place.address;
             let one = Target::new(ip, port).weight(target.weight);
-            by_listener
-                .entry(&target.place.listener)
-                .or_default()
-                .push(one);
+            let group = (target.place.listener.as_str(), target.place.rule.as_deref());
+            groups.entry(group).or_default().push(one);
         }
-        let changes = by_listener
+        let changes = groups
             .into_iter()
-            .map(|(listener, targets)| ModifyWeight {
+            .map(|((listener, rule), targets)| ModifyWeight {
                 listener_id: ListenerId::new(listener),
-                location_id: None,
+                location_id: rule.map(LocationId::new),
                 targets,
                 weight: None,
             });
+        let mut done = Done::default();
         for batch in weight_batches(changes) {
-            let task = self
+            let modified = self
                 .client
-                .batch_modify_target_weight(self.load_balancer, &batch)
-                .await?;
-            self.client.wait_task(&task, CALL_TIMEOUT).await?;
+                .batch_modify_target_weight(self.load_balancer, &batch);
+            done = modified.await?.into();
         }
-        Ok(())
+        Ok(done)
     }
 
-    async fn register(&self, targets: &[Weighted]) -> Result<(), ActError> {
+    async fn register(&self, targets: &[Weighted]) -> Result<Done, ActError> {
         let all: Vec<_> = targets.iter().map(|target| self.tagged(target)).collect();
-        for batch in batches(&all, self.batch_size()) {
-            let outcome = self
-                .client
-                .batch_register_targets(self.load_balancer, batch)
-                .await?;
-            self.whole("BatchRegisterTargets", &outcome)?;
-        }
-        Ok(())
+        let registered = self.client.batch_register_targets(self.load_balancer, &all);
+        self.whole("BatchRegisterTargets", &registered.await?)
     }
 
-    async fn deregister(&self, targets: &[BatchTarget]) -> Result<(), ActError> {
-        for batch in batches(targets, self.batch_size()) {
-            let outcome = self
-                .client
-                .batch_deregister_targets(self.load_balancer, batch)
-                .await?;
-            self.whole("BatchDeregisterTargets", &outcome)?;
-        }
-        Ok(())
+    async fn deregister(&self, targets: &[BatchTarget]) -> Result<Done, ActError> {
+        let gone = self
+            .client
+            .batch_deregister_targets(self.load_balancer, targets);
+        self.whole("BatchDeregisterTargets", &gone.await?)
     }
 
-    async fn create(&self, new: &NewListener) -> Result<(), ActError> {
-        let NewListener {
+    async fn create_listeners(&self, new: &NewListeners) -> Result<Done, ActError> {
+        let NewListeners {
             protocol,
-            port,
+            ports,
             parameters,
         } = new;
+        let name = self.cluster.listener_name();
         let protocol = match protocol {
             direct_access::Protocol::Tcp => Protocol::Tcp,
             direct_access::Protocol::Udp => Protocol::Udp,
             direct_access::Protocol::Http => Protocol::Http,
             direct_access::Protocol::Https => Protocol::Https,
         };
-        let name = self.cluster.listener_name();
-        let id = self.load_balancer.clone();
-        let mut create = CreateListener::new(id, protocol, *port, name);
+        let mut create = CreateListener::new(self.load_balancer.clone(), protocol, 0, "");
+        create.ports.clone_from(ports);
+        create.listener_names = vec![name; ports.len()];
         create.health_check = parameters.health_check.as_ref().map(health_check);
         create.scheduler.clone_from(&parameters.scheduler);
         create.session_expire_time = narrow(parameters.session_expire_time);
         let created = self.client.create_listener(&create).await?;
-        Ok(self.client.wait_task(&created.task, CALL_TIMEOUT).await?)
+        Ok(Done {
+            created: created.ids.iter().map(ToString::to_string).collect(),
+            task: Some(created.task),
+        })
+    }
+
+    async fn create_rules(&self, listener: &str, new: &[NewRule]) -> Result<Done, ActError> {
+        let rules: Vec<_> = new.iter().map(rule).collect();
+        let Some(rules) = NonEmpty::new(&rules) else {
+            return Ok(Done::default());
+        };
+        let listener = ListenerId::new(listener);
+        let made = self
+            .client
+            .create_rules(self.load_balancer, &listener, rules);
+        let created = made.await?;
+        Ok(Done {
+            created: created.ids.iter().map(ToString::to_string).collect(),
+            task: Some(created.task),
+        })
+    }
+
+    async fn delete_rules(&self, listener: &str, rules: &[String]) -> Result<Done, ActError> {
+        let ids: Vec<_> = rules.iter().map(LocationId::new).collect();
+        let Some(ids) = NonEmpty::new(&ids) else {
+            return Ok(Done::default());
+        };
+        let listener = ListenerId::new(listener);
+        let gone = self.client.delete_rules(self.load_balancer, &listener, ids);
+        Ok(gone.await?.into())
     }
 
     fn tagged(&self, target: &Weighted) -> BatchTarget {
@@ -144,43 +190,50 @@ impl Actor<'_> {
         batch
     }
 
-    fn batch_size(&self) -> usize {
-        if self.draining {
-            BATCH_WHILE_DRAINING
-        } else {
-            BATCH_TARGETS
-        }
-    }
-
     /// Some listeners may have failed while others were done; reading back tells which.
-    fn whole(&self, action: &'static str, outcome: &clb::BatchOutcome) -> Result<(), ActError> {
+    fn whole(&self, action: &'static str, outcome: &clb::BatchOutcome) -> Result<Done, ActError> {
         if outcome.failed_listeners.is_empty() {
-            return Ok(());
+            return Ok(Done::default());
         }
         let ids: Vec<_> = outcome
             .failed_listeners
             .iter()
             .map(ListenerId::as_str)
             .collect();
+        let message = outcome.message.as_ref();
         Err(ActError::Partial {
             action,
             load_balancer: self.load_balancer.to_string(),
             listeners: ids.join(", "),
-            message: outcome
-                .message
-                .as_ref()
-                .map(|text| format!(": {text}"))
-                .unwrap_or_default(),
+            message: message.map(|text| format!(": {text}")).unwrap_or_default(),
         })
     }
 }
 
+impl From<Task> for Done {
+    fn from(task: Task) -> Self {
+        Self {
+            created: vec![],
+            task: Some(task),
+        }
+    }
+}
+
+fn rule(new: &NewRule) -> clb::NewRule {
+    let mut rule = clb::NewRule::new(&new.key.domain, &new.key.url);
+    rule.health_check = new.parameters.health_check.as_ref().map(health_check);
+    rule.scheduler.clone_from(&new.parameters.scheduler);
+    rule.session_expire_time = narrow(new.parameters.session_expire_time);
+    rule
+}
+
 fn batch_target(place: &Place) -> BatchTarget {
     let (ip, port) = place.address;
-    BatchTarget {
-        listener_id: ListenerId::new(place.listener.clone()),
-        location_id: None,
-        target: Target::new(ip, port),
+    let listener = ListenerId::new(place.listener.clone());
+    let target = BatchTarget::new(listener, Target::new(ip, port));
+    match &place.rule {
+        Some(rule) => target.location(LocationId::new(rule.clone())),
+        None => target,
     }
 }
 

@@ -1,11 +1,19 @@
 //! From the API's answers to what the planner reads.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use clb::{Backend, Client, Error, Listener, ListenerQuery, ListenerTargets, LoadBalancerId};
+use clb::{
+    Backend, Client, Error, Listener, ListenerId, ListenerQuery, ListenerTargets, LoadBalancerId,
+    Rule, RuleTargets,
+};
 use direct_access::ownership::Tag;
 
-use crate::plan::{HealthCheck, ObservedListener, ObservedTarget};
+use crate::desired::RuleKey;
+use crate::plan::{HealthCheck, ObservedListener, ObservedRule, ObservedTarget};
+
+/// Listeners in one `DescribeTargets`; more are read with all others.
+const LISTENERS: usize = 20;
 
 /// Seconds between two checks where the API says nothing (CLB's default).
 const DEFAULT_INTERVAL: u32 = 5;
@@ -17,44 +25,81 @@ pub(super) async fn listeners(
     client: &Client,
     load_balancer: &LoadBalancerId,
 ) -> Result<Vec<ObservedListener>, Error> {
-    let listeners = client
-        .describe_listeners(load_balancer, &ListenerQuery::default())
-        .await?;
-    let targets = client.describe_targets(load_balancer, &[]).await?;
+    let query = ListenerQuery::default();
+    let (listeners, targets) = futures::try_join!(
+        client.describe_listeners(load_balancer, &query),
+        client.describe_targets(load_balancer, &[])
+    )?;
     Ok(join(listeners, &targets))
 }
 
-/// Reads the targets anew into listeners that are known.
+/// Reads the targets of these listeners anew into `known`.
 pub(super) async fn targets(
     client: &Client,
     load_balancer: &LoadBalancerId,
     known: &mut [ObservedListener],
+    touched: &BTreeSet<String>,
 ) -> Result<(), Error> {
-    let read = client.describe_targets(load_balancer, &[]).await?;
+    let ids: Vec<_> = touched.iter().map(ListenerId::new).collect();
+    let all = ids.is_empty() || ids.len() > LISTENERS;
+    let asked = if all { &[][..] } else { &ids[..] };
+    let read = client.describe_targets(load_balancer, asked).await?;
     for listener in known {
-        listener.targets = of(&read, &listener.id);
+        if all || touched.contains(&listener.id) {
+            refresh(listener, &read);
+        }
     }
     Ok(())
 }
 
+fn refresh(listener: &mut ObservedListener, read: &[ListenerTargets]) {
+    let found = read
+        .iter()
+        .find(|one| one.listener_id.as_str() == listener.id);
+    listener.targets = found.map_or_else(Vec::new, |found| targets_of(&found.targets));
+    for rule in &mut listener.rules {
+        let of_rule = found.and_then(|found| of_rule(found, &rule.id));
+        rule.targets = of_rule.map_or_else(Vec::new, |found| targets_of(&found.targets));
+    }
+}
+
 fn join(listeners: Vec<Listener>, targets: &[ListenerTargets]) -> Vec<ObservedListener> {
-    let observed = |listener: Listener| ObservedListener {
-        port: listener.port,
-        protocol: listener.protocol.as_str().to_owned(),
-        name: Some(listener.listener_name).filter(|name| !name.is_empty()),
-        health: health(listener.health_check.as_ref()),
-        targets: of(targets, listener.listener_id.as_str()),
-        rules: vec![],
-        id: listener.listener_id.as_str().to_owned(),
+    let observed = |listener: Listener| {
+        let mut observed = ObservedListener {
+            port: listener.port,
+            protocol: listener.protocol.as_str().to_owned(),
+            name: Some(listener.listener_name).filter(|name| !name.is_empty()),
+            health: health(listener.health_check.as_ref()),
+            targets: vec![],
+            rules: listener.rules.iter().map(rule).collect(),
+            id: listener.listener_id.as_str().to_owned(),
+        };
+        refresh(&mut observed, targets);
+        observed
     };
     listeners.into_iter().map(observed).collect()
 }
 
-fn of(targets: &[ListenerTargets], listener: &str) -> Vec<ObservedTarget> {
-    let mine = targets
+fn rule(rule: &Rule) -> ObservedRule {
+    ObservedRule {
+        id: rule.location_id.as_str().to_owned(),
+        key: RuleKey {
+            domain: rule.domain.clone().unwrap_or_default(),
+            url: rule.url.clone().unwrap_or_default(),
+        },
+        health: health(rule.health_check.as_ref()),
+        targets: vec![],
+    }
+}
+
+fn of_rule<'a>(found: &'a ListenerTargets, rule: &str) -> Option<&'a RuleTargets> {
+    found
+        .rules
         .iter()
-        .find(|one| one.listener_id.as_str() == listener);
-    let backends = mine.map_or(&[][..], |one| &one.targets[..]);
+        .find(|one| one.location_id.as_str() == rule)
+}
+
+fn targets_of(backends: &[Backend]) -> Vec<ObservedTarget> {
     backends.iter().filter_map(target).collect()
 }
 

@@ -1,85 +1,73 @@
-//! The one writer of a load balancer: read, plan, act, read back, until nothing is left to do.
+//! The one writer of a load balancer: read, plan, one call, read back beside the next call, until
+//! nothing is left to do.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use clb::{Client, Kind, LoadBalancer, LoadBalancerId};
-use direct_access::Slot;
+use clb::{Client, Error, LoadBalancer, LoadBalancerId, Priority};
 use direct_access::names;
-use direct_access::ownership::Tag;
-use direct_access::service::ObjectRef;
-use k8s_openapi::api::core::v1::ObjectReference;
-use runtime::{Leadership, News};
 use tokio::time::Instant;
 
-use super::act::{ActError, Actor};
-use super::{Inbox, REREAD, Shared, observe};
-use crate::cloud::{CALL_TIMEOUT, chain};
+use super::act::Actor;
+use super::memory::Memory;
+use super::refusals::Refusal;
+use super::trouble::{SLOW_PAUSE, Trouble, backoff, lease_left};
+use super::window::{Go, Waiting, go};
+use super::{Context, Inbox, REREAD, observe};
+use crate::cloud::CALL_TIMEOUT;
 use crate::desired::Desired;
-use crate::plan::{Facts, Held, ObservedListener, Operation, Place, Plan, plan};
-use crate::view::View;
+use crate::plan::{Batches, Facts, ObservedListener, Operation, Plan, plan};
 
-/// Rounds of plan and action before the writer takes a breath: a healthy API needs three.
-const ROUNDS: usize = 8;
-/// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest: drains wait too, and their pods stop after 30 s.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// The pause after a failure that a person must mend.
-const SLOW_PAUSE: Duration = Duration::from_secs(10);
-/// How often and at what distance to look for a renewed lease before giving up: one renewal's time.
-const LEASE_LOOKS: u32 = 16;
-const LEASE_LOOK: Duration = Duration::from_millis(250);
+/// How often a load balancer may turn out other than written before the writer takes a breath.
+const SURPRISES: usize = 8;
+/// How long a fresh read of the cluster stands against caches that say something else.
+const CONFIRMED: Duration = Duration::from_secs(5);
 
 pub(super) struct Writer {
-    id: LoadBalancerId,
-    inbox: Inbox,
-    shared: Shared,
-    memory: Memory,
+    pub(super) id: LoadBalancerId,
+    pub(super) inbox: Inbox,
+    pub(super) context: Context,
+    pub(super) memory: Memory,
+    confirmed: Option<Confirmed>,
 }
 
-/// What is known of the load balancer; gone with the term.
-#[derive(Default)]
-struct Memory {
-    term: Option<(u64, Instant)>,
-    observed: Option<(Vec<ObservedListener>, Instant)>,
-    registered: HashMap<Place, (String, Instant)>,
-    drained: HashMap<Place, Instant>,
-    held: BTreeMap<Slot, Held>,
-    problem: Option<String>,
-    stale: bool,
-    failures: u32,
+/// What a fresh read of the cluster said when the inbox looked suspicious.
+struct Confirmed {
+    instead_of: Arc<Desired>,
+    fresh: Arc<Desired>,
+    until: Instant,
 }
 
-/// Why a round ended early.
-struct Trouble {
-    problem: String,
-    pause: Duration,
+/// What to do next.
+enum Next {
+    /// Make this call.
+    Call(Operation),
+    /// Read back what was written.
+    ReadBack,
+    /// Nothing for this long, unless there is news.
+    Rest(Duration),
 }
+
+/// An answer to a read: what is there, and when it was asked.
+type Sighting = (Vec<ObservedListener>, Instant);
 
 impl Writer {
-    pub(super) fn new(id: String, inbox: Inbox, shared: Shared) -> Self {
+    pub(super) fn new(id: String, inbox: Inbox, context: Context) -> Self {
         Self {
             id: LoadBalancerId::new(id),
             inbox,
-            shared,
+            context,
             memory: Memory::default(),
+            confirmed: None,
         }
     }
 
     pub(super) async fn run(mut self) {
-        let mut leadership = self.shared.leadership.clone();
+        let mut leadership = self.context.leadership.clone();
         loop {
-            let term = leadership.gained().await;
-            if self
-                .memory
-                .term
-                .is_none_or(|(number, _)| number != term.number)
-            {
-                self.memory = Memory {
-                    term: Some((term.number, Instant::now())),
-                    ..Memory::default()
-                };
+            let term = leadership.gained().await.number;
+            if self.memory.term.is_none_or(|(number, _)| number != term) {
+                self.memory = Memory::of_term(term);
             }
             match self.settle().await {
                 Ok(pause) => self.settled(pause).await,
@@ -96,7 +84,7 @@ impl Writer {
         self.memory.failures = 0;
         self.publish();
         tokio::select! {
-            () = self.inbox.news.notified() => {}
+            () = self.inbox.news() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -113,86 +101,76 @@ impl Writer {
         self.memory.problem = Some(trouble.problem);
         // What was done is not known: read anew next time.
         self.memory.stale = true;
+        self.context.roster.doubt(&self.id).await;
         self.publish();
         tokio::time::sleep(trouble.pause.max(backoff(self.memory.failures))).await;
     }
 
     async fn settle(&mut self) -> Result<Duration, Trouble> {
-        let client = self.shared.cloud.client().map_err(|problem| Trouble {
-            problem,
-            pause: FIRST_PAUSE,
-        })?;
+        let client = self.context.cloud.client().map_err(Trouble::soon)?;
         self.read(&client).await?;
-        for _ in 0..ROUNDS {
-            let desired = self.inbox.desired.load_full();
-            if desired.hold {
-                return Ok(REREAD);
-            }
+        let mut surprises = 0;
+        loop {
+            let desired = self.desired();
             let plan = self.plan(&desired);
+            if self.doubtful(&plan) {
+                self.confirm().await?;
+                continue;
+            }
             self.memory.held.clone_from(&plan.held);
-            if plan.operations.is_empty() {
-                self.shared
-                    .ledger
-                    .settled(
-                        self.id.as_str(),
-                        desired.listeners.is_empty() && plan.ours == 0,
-                    )
-                    .await;
-                return Ok(plan.again.unwrap_or(REREAD).min(REREAD));
+            self.memory.warnings.clone_from(&plan.warnings);
+            match self.next(&plan) {
+                Next::Call(operation) => self.call(&client, operation, &plan).await?,
+                Next::ReadBack => {
+                    surprises += 1;
+                    if surprises > SURPRISES {
+                        return Err(self.unheeded());
+                    }
+                    self.read_back(&client).await?;
+                }
+                Next::Rest(pause) => {
+                    if plan.operations.is_empty() && desired.listeners.is_empty() && plan.ours == 0
+                    {
+                        self.context.home.forget(self.id.as_str()).await;
+                    }
+                    return Ok(pause);
+                }
             }
-            self.publish();
-            let mut plan = self.confirmed(plan).await?;
-            let rest = self.must_wait(&plan);
-            if rest.is_some() {
-                plan.operations.retain(|operation| !operation.removes());
-            }
-            if plan.operations.is_empty() {
-                // All of it must wait, or the fresh read disagreed with the caches, which will catch up.
-                return Ok(rest.unwrap_or(FIRST_PAUSE));
-            }
-            self.act(&client, &plan).await?;
         }
-        tracing::warn!(load_balancer = %self.id, rounds = ROUNDS, "still not as it should be");
-        Err(Trouble {
-            problem: format!(
-                "the CLB {} accepted changes that do not show when it is read back",
-                self.id
-            ),
-            pause: FIRST_PAUSE,
-        })
     }
 
     /// Reads everything, unless it was read a moment ago.
     async fn read(&mut self, client: &Client) -> Result<(), Trouble> {
-        let recent = self
-            .memory
-            .observed
-            .as_ref()
-            .is_some_and(|(_, at)| at.elapsed() < REREAD);
+        let read = self.memory.read.as_ref();
+        let recent = read.is_some_and(|(_, at)| at.elapsed() < self.reread());
         if recent && !self.memory.stale {
             return Ok(());
         }
-        let known = client
-            .describe_load_balancers(std::slice::from_ref(&self.id))
-            .await;
+        let known = self.context.roster.get(client, &self.id).await;
         let known = known.map_err(|error| Trouble::of(&error))?;
-        if known.is_empty() && self.inbox.desired.load().listeners.is_empty() {
+        if known.is_none() && self.inbox.desired().listeners.is_empty() {
             // Deleted, and nobody asks for it: nothing of ours is left there.
-            self.remember(vec![], Instant::now());
+            self.take_in((vec![], Instant::now()));
             return Ok(());
         }
-        self.usable(known.first())?;
+        self.usable(known.as_ref())?;
         let at = Instant::now();
-        let observed = observe::listeners(client, &self.id).await;
-        self.remember(observed.map_err(|error| Trouble::of(&error))?, at);
+        let listeners = observe::listeners(client, &self.id).await;
+        self.take_in((listeners.map_err(|error| Trouble::of(&error))?, at));
         Ok(())
+    }
+
+    /// Load balancers are read again at different times, so that the API is asked evenly.
+    fn reread(&self) -> Duration {
+        let spread: u32 = self.id.as_str().bytes().map(u32::from).sum();
+        REREAD + Duration::from_secs(u64::from(spread % 30))
     }
 
     /// It exists, and it can reach the pods.
     fn usable(&self, found: Option<&LoadBalancer>) -> Result<(), Trouble> {
         let (annotation, id) = (names::EXISTING_LOAD_BALANCER, self.id.as_str());
         let accepted = "accepted is the id of a CLB that exists in the cluster's region and VPC";
-        let own = self.shared.cloud.vpc();
+        let own = self.context.cloud.vpc();
         let problem = match found.map(|found| found.vpc_id.clone()) {
             None => format!("no such CLB in this region and account; {accepted}"),
             Some(Some(vpc)) if own.as_ref().is_some_and(|own| *own != vpc) => {
@@ -203,271 +181,297 @@ impl Writer {
             }
             Some(_) => return Ok(()),
         };
-        let problem = format!("metadata.annotations[{annotation}] is {id:?}; {problem}");
         Err(Trouble {
-            problem,
+            problem: format!("metadata.annotations[{annotation}] is {id:?}; {problem}"),
             pause: SLOW_PAUSE,
         })
     }
 
-    fn plan(&self, desired: &Desired) -> Plan {
-        if desired.hold {
-            return Plan::default();
-        }
-        let none = Vec::new();
-        let observed = self
-            .memory
-            .observed
+    /// What should be there: the inbox, or what a fresh read said instead.
+    fn desired(&mut self) -> Arc<Desired> {
+        let inbox = self.inbox.desired();
+        self.confirmed.take_if(|known| {
+            !Arc::ptr_eq(&known.instead_of, &inbox) || known.until <= Instant::now()
+        });
+        self.confirmed
             .as_ref()
-            .map_or(&none, |(listeners, _)| listeners);
+            .map_or(inbox, |known| Arc::clone(&known.fresh))
+    }
+
+    fn plan(&mut self, desired: &Desired) -> Plan {
         let now = Instant::now();
-        let drained = self
-            .memory
-            .drained
-            .iter()
-            .map(|(place, since)| (place.clone(), now - *since));
+        let targets = self.context.quotas.targets();
         plan(&Facts {
-            cluster: &self.shared.cluster_id,
-            manage: self.shared.cluster.settings().manage,
+            cluster: &self.context.cluster_id,
+            manage: self.context.home.manage(),
             desired,
-            observed,
-            drained: &drained.collect(),
+            observed: &self.memory.expected,
+            drained: &self.memory.drained_for(now),
+            limits: &self.memory.refusals.limits(targets, now),
         })
     }
 
-    /// A new leader waits for the longest call of the old one before it takes anything away.
-    fn must_wait(&self, plan: &Plan) -> Option<Duration> {
-        let removes = plan.operations.iter().any(Operation::removes);
-        let (_, since) = self.memory.term.filter(|_| removes)?;
-        CALL_TIMEOUT
-            .checked_sub(since.elapsed())
-            .filter(|rest| !rest.is_zero())
-    }
-
     /// The safety brake: what takes away more than was seen going is planned again from a fresh read.
-    async fn confirmed(&self, plan: Plan) -> Result<Plan, Trouble> {
-        if !plan.shrinks_suspiciously() {
-            return Ok(plan);
-        }
-        self.shared.metrics.brake();
-        let desired = self.shared.fresh.desired(self.id.as_str()).await;
-        let desired = desired.map_err(|error| Trouble {
-            problem: format!("nothing is removed before the cluster was read again: {error}"),
-            pause: FIRST_PAUSE,
+    fn doubtful(&self, plan: &Plan) -> bool {
+        self.confirmed.is_none() && plan.shrinks_suspiciously()
+    }
+
+    async fn confirm(&mut self) -> Result<(), Trouble> {
+        self.context.metrics.brake();
+        let instead_of = self.inbox.desired();
+        let fresh = self.context.home.fresh(self.id.as_str()).await;
+        let fresh = fresh.map_err(|error| {
+            Trouble::soon(format!(
+                "nothing is removed before the cluster was read again: {error}"
+            ))
         })?;
-        let again = self.plan(&desired);
-        let (before, after) = (
-            plan.live_removals + plan.gone,
-            again.live_removals + again.gone,
-        );
-        tracing::info!(load_balancer = %self.id, before, after, "looked twice before removing targets");
-        Ok(again)
-    }
-
-    async fn act(&mut self, client: &Client, plan: &Plan) -> Result<(), Trouble> {
-        self.shared
-            .ledger
-            .ensure(self.id.as_str())
-            .await
-            .map_err(|error| Trouble {
-                problem: format!("nothing is written before it is on record: {error}"),
-                pause: FIRST_PAUSE,
-            })?;
-        let mut outcome = Ok(());
-        for operation in &plan.operations {
-            lease_left(&self.shared.leadership).await?;
-            let actor = Actor {
-                client,
-                load_balancer: &self.id,
-                cluster: &self.shared.cluster_id,
-                draining: plan.operations.iter().any(Operation::removes),
-            };
-            tracing::info!(load_balancer = %self.id, operation = operation.label(), count = operation.count(), "writing");
-            if let Err(error) = actor.perform(operation).await {
-                outcome = Err(Trouble::of_act(&error));
-                break;
-            }
-        }
-        let listeners_changed = plan.operations.iter().any(Operation::changes_listeners);
-        self.read_back(client, listeners_changed || outcome.is_err())
-            .await?;
-        outcome
-    }
-
-    /// A write's answer is never trusted: what is there is read.
-    async fn read_back(&mut self, client: &Client, listeners: bool) -> Result<(), Trouble> {
-        let at = Instant::now();
-        let read = match self.memory.observed.clone() {
-            Some((mut known, _)) if !listeners => observe::targets(client, &self.id, &mut known)
-                .await
-                .map(|()| known),
-            _ => observe::listeners(client, &self.id).await,
-        };
-        self.remember(read.map_err(|error| Trouble::of(&error))?, at);
+        tracing::info!(load_balancer = %self.id, "looked twice before removing targets");
+        self.confirmed = Some(Confirmed {
+            instead_of,
+            fresh: Arc::new(fresh),
+            until: Instant::now() + CONFIRMED,
+        });
         Ok(())
     }
 
-    fn remember(&mut self, observed: Vec<ObservedListener>, at: Instant) {
-        let first = self.memory.observed.is_none() && self.memory.registered.is_empty();
-        let mine = |tag: &Option<Tag>| {
-            tag.as_ref()
-                .filter(|tag| tag.cluster == self.shared.cluster_id)
-                .map(|tag| tag.pod_uid.clone())
-        };
-        let mut registered = HashMap::new();
-        let mut drained = HashMap::new();
-        let now = Instant::now();
-        for (place, target) in observed.iter().flat_map(ObservedListener::places) {
-            let Some(uid) = mine(&target.tag) else {
-                continue;
-            };
-            if target.weight == 0 {
-                let since = self.memory.drained.get(&place).copied().unwrap_or(now);
-                drained.insert(place.clone(), since);
+    fn next(&mut self, plan: &Plan) -> Next {
+        let batches = self.memory.refusals.batches(self.draining(plan));
+        let must_wait = self.must_wait();
+        let may = |operation: &&Operation| must_wait.is_none() || !operation.removes();
+        let first = plan.operations.iter().find(may);
+        let Some(first) = first.and_then(|first| self.verified(first)) else {
+            if !self.memory.unread.is_empty() {
+                return Next::ReadBack;
             }
-            let known = self.memory.registered.get(&place);
-            let known = known.filter(|(known, _)| *known == uid);
-            let since = known.map_or(now, |(_, since)| *since);
-            registered.insert(place, (uid, since));
+            self.memory.refusals.nobody_waits();
+            return Next::Rest(self.rest(plan, must_wait));
+        };
+        match self.gather(&first, plan, &batches) {
+            Go::Now => Next::Call(batches.first(&first)),
+            Go::Gather(_) if !self.memory.unread.is_empty() => Next::ReadBack,
+            Go::Gather(pause) => Next::Rest(pause),
         }
-        let before = std::mem::replace(&mut self.memory.registered, registered);
-        self.memory.drained = drained;
-        self.memory.observed = Some((observed, at));
-        self.memory.stale = false;
+    }
+
+    /// Without the targets whose address was freed and not yet seen to be free.
+    fn verified(&self, operation: &Operation) -> Option<Operation> {
+        let Operation::Register(all) = operation else {
+            return Some(operation.clone());
+        };
+        let removed = &self.memory.unread.removed;
+        let free = |target: &&crate::plan::Weighted| !removed.contains(&target.place);
+        let free: Vec<_> = all.iter().filter(free).cloned().collect();
+        (!free.is_empty()).then_some(Operation::Register(free))
+    }
+
+    /// Whether more additions are worth waiting for.
+    fn gather(&mut self, first: &Operation, plan: &Plan, batches: &Batches) -> Go {
+        if !matches!(
+            first,
+            Operation::Register(_) | Operation::CreateListeners(_)
+        ) {
+            return Go::Now;
+        }
+        let now = Instant::now();
+        let since_first = now - *self.memory.waiting_since.get_or_insert(now);
+        go(&Waiting {
+            additions: plan.operations.iter().map(Operation::count).sum(),
+            full: batches.register,
+            since_first,
+            since_news: now - self.inbox.changed(),
+            since_write: self.memory.registered_at.map(|at| now - at),
+        })
+    }
+
+    fn draining(&self, plan: &Plan) -> bool {
+        plan.again.is_some()
+            || !self.memory.drained.is_empty()
+            || plan.operations.iter().any(Operation::removes)
+    }
+
+    /// A new leader waits for the longest call of the old one before it takes anything away.
+    fn must_wait(&self) -> Option<Duration> {
+        let (_, since) = self.memory.term?;
+        let rest = CALL_TIMEOUT.saturating_sub(since.elapsed());
+        (!rest.is_zero()).then_some(rest)
+    }
+
+    fn rest(&self, plan: &Plan, must_wait: Option<Duration>) -> Duration {
+        let removes = plan.operations.iter().any(Operation::removes);
+        let now = Instant::now();
+        [
+            plan.again,
+            must_wait.filter(|_| removes),
+            self.memory.refusals.next().map(|at| at - now),
+            self.confirmed.as_ref().map(|known| known.until - now),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.reread(), Duration::min)
+    }
+
+    /// Makes one call, and reads back the one before it meanwhile.
+    async fn call(
+        &mut self,
+        client: &Client,
+        operation: Operation,
+        plan: &Plan,
+    ) -> Result<(), Trouble> {
+        let recorded = self.context.home.record(self.id.as_str()).await;
+        recorded.map_err(|error| {
+            Trouble::soon(format!(
+                "nothing is written before it is on record: {error}"
+            ))
+        })?;
+        lease_left(&self.context.leadership).await?;
+        tracing::info!(load_balancer = %self.id, operation = operation.label(), count = operation.count(),
+            held = plan.held.len(), "writing");
+        let priority = if operation.removes() {
+            Priority::Drain
+        } else {
+            Priority::Young
+        };
+        let actor = Actor {
+            client: &client.with_priority(priority),
+            load_balancer: &self.id,
+            cluster: &self.context.cluster_id,
+        };
+        let (done, back) = tokio::join!(actor.perform(&operation), self.look(client));
+        let back = back.map_err(|error| Trouble::of(&error));
+        let read = match back {
+            Ok(Some(sighting)) => {
+                self.take_in(sighting);
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(trouble) => Err(trouble),
+        };
+        match done {
+            Ok(done) => {
+                self.memory
+                    .wrote(&operation, &done.created, &self.context.cluster_id);
+                self.memory.unread.task = done.task;
+                self.publish();
+            }
+            Err(error) => self.refused(&operation, &error)?,
+        }
+        read?;
+        self.await_task(client).await
+    }
+
+    /// A refusal that concerns one listener or target leaves that one out; everything else goes on.
+    fn refused(
+        &mut self,
+        operation: &Operation,
+        error: &super::act::ActError,
+    ) -> Result<(), Trouble> {
+        let trouble = Trouble::of_act(error);
+        let refusal = Refusal {
+            why: trouble.problem.clone(),
+            full_at: error.is_quota().then(|| self.beside(operation)),
+        };
+        let refusals = &mut self.memory.refusals;
+        if !error.is_refusal() || !refusals.learn(operation, &refusal, Instant::now()) {
+            return Err(trouble);
+        }
+        tracing::warn!(load_balancer = %self.id, operation = operation.label(), count = operation.count(),
+            problem = trouble.problem, "refused");
+        // Part of it may have been done.
+        self.memory.unread.listeners = true;
+        self.memory.registered_at = None;
+        Ok(())
+    }
+
+    /// How many targets are where the operation's first one should be.
+    fn beside(&self, operation: &Operation) -> usize {
+        let holder = operation.places().first().map(|place| place.holder());
+        let all = self
+            .memory
+            .expected
+            .iter()
+            .flat_map(ObservedListener::places);
+        all.filter(|(place, _)| Some(place.holder()) == holder)
+            .count()
+    }
+
+    /// A write's end is waited for, unless tasks were done by their answers lately; then it is looked at
+    /// with the read-back.
+    async fn await_task(&mut self, client: &Client) -> Result<(), Trouble> {
+        if self.memory.quick_tasks {
+            return Ok(());
+        }
+        let Some(task) = self.memory.unread.task.take() else {
+            return Ok(());
+        };
+        let started = Instant::now();
+        let looked = client.describe_task_status(&task).await;
+        self.memory.quick_tasks = matches!(looked, Ok(clb::TaskStatus::Succeeded));
+        if !self.memory.quick_tasks {
+            let patience = CALL_TIMEOUT.saturating_sub(started.elapsed());
+            let waited = client.wait_task(&task, patience).await;
+            waited.map_err(|error| Trouble::of(&error))?;
+        }
+        Ok(())
+    }
+
+    /// A write's answer is never trusted: what is there is read.
+    async fn read_back(&mut self, client: &Client) -> Result<(), Trouble> {
+        if let Some(sighting) = self
+            .look(client)
+            .await
+            .map_err(|error| Trouble::of(&error))?
+        {
+            self.take_in(sighting);
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// Reads what was written and not read back, and how its task stands.
+    async fn look(&self, client: &Client) -> Result<Option<Sighting>, Error> {
+        let unread = &self.memory.unread;
+        if unread.is_empty() {
+            return Ok(None);
+        }
+        let at = Instant::now();
+        // A gate waits for what this shows.
+        let client = &client.with_priority(Priority::Young);
+        let task = async {
+            match &unread.task {
+                Some(task) => client.wait_task(task, CALL_TIMEOUT).await,
+                None => Ok(()),
+            }
+        };
+        let read = async {
+            match &self.memory.read {
+                Some((known, _)) if !unread.listeners => {
+                    let mut known = known.clone();
+                    observe::targets(client, &self.id, &mut known, &unread.touched)
+                        .await
+                        .map(|()| known)
+                }
+                _ => observe::listeners(client, &self.id).await,
+            }
+        };
+        let ((), listeners) = futures::try_join!(task, read)?;
+        Ok(Some((listeners, at)))
+    }
+
+    fn take_in(&mut self, (listeners, at): Sighting) {
+        let first = self.memory.is_new();
+        let before = self.memory.take_in(listeners, at, &self.context.cluster_id);
         if !first {
             self.tell_bound(&before);
         }
-        self.shared
+        self.context
             .views
             .forget(self.id.as_str(), &self.memory.registered);
     }
 
-    /// An Event on each pod that was bound just now.
-    fn tell_bound(&self, before: &HashMap<Place, (String, Instant)>) {
-        let desired = self.inbox.desired.load_full();
-        let new: HashSet<&str> = self
-            .memory
-            .registered
-            .iter()
-            .filter(|(place, (uid, _))| before.get(*place).is_none_or(|(known, _)| known != uid))
-            .map(|(_, (uid, _))| uid.as_str())
-            .collect();
-        for (slot, listener) in &desired.listeners {
-            for target in listener
-                .targets
-                .iter()
-                .filter(|t| new.contains(t.pod_uid.as_str()))
-            {
-                let (ip, own) = target.address;
-                let note = format!("Bound {ip}:{own} to CLB {} {slot}", self.id);
-                let pod = reference("Pod", &target.pod, &target.pod_uid);
-                self.shared
-                    .recorder
-                    .publish(pod, News::normal("Bound", "Bind", note));
-            }
-        }
-    }
-
-    fn publish(&self) {
-        let desired = self.inbox.desired.load_full();
-        let view = View {
-            listeners: self
-                .memory
-                .observed
-                .as_ref()
-                .map(|(all, _)| all.clone())
-                .unwrap_or_default(),
-            registered: self.memory.registered.clone(),
-            owners: desired
-                .listeners
-                .iter()
-                .map(|(slot, l)| (*slot, l.service.clone()))
-                .collect(),
-            held: self.memory.held.clone(),
-            problem: self.memory.problem.clone(),
-        };
-        self.shared
-            .metrics
-            .bindings(self.id.as_str(), view.registered.len());
-        self.shared.views.publish(self.id.as_str(), view);
-        self.shared.seen.notify_one();
-    }
-}
-
-impl Trouble {
-    fn of(error: &clb::Error) -> Self {
-        let pause = match error.kind() {
-            Kind::Conflict
-            | Kind::Throttled
-            | Kind::Transient
-            | Kind::UnknownOutcome
-            | Kind::Gone => FIRST_PAUSE,
-            Kind::Denied | Kind::Invalid | Kind::Quota => SLOW_PAUSE,
-        };
-        Self {
-            problem: chain(error),
-            pause,
-        }
-    }
-
-    fn of_act(error: &ActError) -> Self {
-        match error {
-            ActError::Call(error) => Self::of(error),
-            ActError::Partial { .. } => Self {
-                problem: error.to_string(),
-                pause: FIRST_PAUSE,
-            },
-        }
-    }
-}
-
-/// No call may outlive the right to make it.
-async fn lease_left(leadership: &Leadership) -> Result<(), Trouble> {
-    for _ in 0..LEASE_LOOKS {
-        if leadership.remaining() >= CALL_TIMEOUT {
-            return Ok(());
-        }
-        tokio::time::sleep(LEASE_LOOK).await;
-    }
-    Err(Trouble {
-        problem: "the leader's lease is not renewed in time".to_owned(),
-        pause: FIRST_PAUSE,
-    })
-}
-
-fn backoff(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(6);
-    FIRST_PAUSE
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_PAUSE)
-}
-
-/// What an Event is about.
-pub(crate) fn reference(kind: &str, object: &ObjectRef, uid: &str) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some(kind.to_owned()),
-        namespace: Some(object.namespace.clone()),
-        name: Some(object.name.clone()),
-        uid: Some(uid.to_owned()),
-        ..ObjectReference::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_the_longest() {
-        assert_eq!(backoff(1), FIRST_PAUSE);
-        assert_eq!(backoff(2), FIRST_PAUSE * 2);
-        assert_eq!(backoff(100), LONGEST_PAUSE);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn without_a_lease_nothing_is_called() {
-        assert!(lease_left(&Leadership::undisputed()).await.is_ok());
-        assert!(lease_left(&Leadership::never()).await.is_err());
+    fn unheeded(&self) -> Trouble {
+        Trouble::soon(format!(
+            "the CLB {} accepted changes that do not show when it is read back",
+            self.id
+        ))
     }
 }

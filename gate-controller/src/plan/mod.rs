@@ -3,6 +3,8 @@
 //! Order: what drains first (a pod waits for it), then what must be freed, then what is new. A target
 //! or listener without our mark is foreign and never touched.
 
+mod effect;
+mod limits;
 mod observed;
 mod operation;
 mod planner;
@@ -16,8 +18,10 @@ use direct_access::Slot;
 use direct_access::ownership::ClusterId;
 use direct_access::settings::Manage;
 
+pub use effect::{Created, apply};
+pub use limits::{Batches, Holder, Limits, Refused};
 pub use observed::{HealthCheck, ObservedListener, ObservedRule, ObservedTarget, Place};
-pub use operation::{Held, NewListener, NewRule, Operation, Removal, Weighted};
+pub use operation::{Held, NewListeners, NewRule, Operation, Removal, Weighted};
 pub use planner::plan;
 
 use crate::desired::Desired;
@@ -38,6 +42,8 @@ pub struct Facts<'a> {
     pub observed: &'a [ObservedListener],
     /// How long each drained target has had weight 0.
     pub drained: &'a HashMap<Place, Duration>,
+    /// What the API does not take now.
+    pub limits: &'a Limits,
 }
 
 /// What to do now.
@@ -46,7 +52,9 @@ pub struct Plan {
     /// In order.
     pub operations: Vec<Operation>,
     /// By slot: what waits for a person.
-    pub held: BTreeMap<Slot, Held>,
+    pub held: BTreeMap<Slot, Vec<Held>>,
+    /// By slot: what will go wrong soon if nothing is done.
+    pub warnings: BTreeMap<Slot, String>,
     /// When to look again, if something ripens by itself.
     pub again: Option<Duration>,
     /// How many targets of live pods would be weighed 0 or removed.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use direct_access::ownership::Tag;
 use direct_access::{Slot, Space};
 
+use super::Holder;
 use crate::desired::RuleKey;
 
 /// A listener as the CLB has it, with its targets.
@@ -70,6 +71,13 @@ pub struct Place {
     pub rule: Option<String>,
     /// Address and port.
     pub address: (IpAddr, u16),
+}
+
+impl Place {
+    /// What the target hangs on.
+    pub fn holder(&self) -> Holder {
+        (self.listener.clone(), self.rule.clone())
+    }
 }
 
 impl ObservedListener {

@@ -16,8 +16,8 @@ pub enum Operation {
     Weigh(Vec<Weighted>),
     /// Take these away.
     Deregister(Vec<(Place, Removal)>),
-    /// Create a listener.
-    CreateListener(Box<NewListener>),
+    /// Create listeners that are alike.
+    CreateListeners(Box<NewListeners>),
     /// Create rules of one listener.
     CreateRules(String, Vec<NewRule>),
     /// Bind these.
@@ -28,13 +28,13 @@ pub enum Operation {
     DeleteListener(String, Slot),
 }
 
-/// A listener to create.
+/// Listeners to create, alike but for their ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewListener {
-    /// What it speaks.
+pub struct NewListeners {
+    /// What they speak.
     pub protocol: Protocol,
-    /// Its port.
-    pub port: u16,
+    /// Their ports.
+    pub ports: Vec<u16>,
     /// How.
     pub parameters: ListenerParameters,
 }
@@ -79,6 +79,12 @@ pub enum Held {
     NoListener(Protocol),
     /// Somebody else bound these addresses.
     Foreign(Vec<(IpAddr, u16)>),
+    /// The listener or rule has no room for these addresses: the quota, and who waits.
+    Quota(usize, Vec<(IpAddr, u16)>),
+    /// The API refused to make or change the listener.
+    Refused(String),
+    /// The API refused these addresses, for the reason given.
+    RefusedTargets(Vec<(IpAddr, u16)>, String),
 }
 
 impl Operation {
@@ -87,11 +93,23 @@ impl Operation {
         match self {
             Self::Weigh(_) => "weigh",
             Self::Deregister(_) => "deregister",
-            Self::CreateListener(_) => "create_listener",
+            Self::CreateListeners(_) => "create_listeners",
             Self::CreateRules(..) => "create_rules",
             Self::Register(_) => "register",
             Self::DeleteRules(..) => "delete_rules",
             Self::DeleteListener(..) => "delete_listener",
+        }
+    }
+
+    /// The places it is about.
+    pub fn places(&self) -> Vec<&Place> {
+        match self {
+            Self::Weigh(all) | Self::Register(all) => all.iter().map(|t| &t.place).collect(),
+            Self::Deregister(all) => all.iter().map(|(place, _)| place).collect(),
+            Self::CreateListeners(_)
+            | Self::CreateRules(..)
+            | Self::DeleteRules(..)
+            | Self::DeleteListener(..) => vec![],
         }
     }
 
@@ -102,7 +120,8 @@ impl Operation {
             Self::Deregister(all) => all.len(),
             Self::CreateRules(_, all) => all.len(),
             Self::DeleteRules(_, all) => all.len(),
-            Self::CreateListener(_) | Self::DeleteListener(..) => 1,
+            Self::CreateListeners(new) => new.ports.len(),
+            Self::DeleteListener(..) => 1,
         }
     }
 
@@ -111,18 +130,30 @@ impl Operation {
         match self {
             Self::Weigh(all) => all.iter().any(|target| target.weight == 0),
             Self::Deregister(_) | Self::DeleteRules(..) | Self::DeleteListener(..) => true,
-            Self::CreateListener(_) | Self::CreateRules(..) | Self::Register(_) => false,
+            Self::CreateListeners(_) | Self::CreateRules(..) | Self::Register(_) => false,
         }
     }
 
     /// Whether the listeners or rules are others afterwards.
     pub fn changes_listeners(&self) -> bool {
         match self {
-            Self::CreateListener(_)
+            Self::CreateListeners(_)
             | Self::CreateRules(..)
             | Self::DeleteRules(..)
             | Self::DeleteListener(..) => true,
             Self::Weigh(_) | Self::Deregister(_) | Self::Register(_) => false,
+        }
+    }
+}
+
+impl Held {
+    /// Whether it keeps this address from being bound.
+    pub fn covers(&self, address: (IpAddr, u16)) -> bool {
+        match self {
+            Self::OtherProtocol(..) | Self::NoListener(_) | Self::Refused(_) => true,
+            Self::Foreign(these) | Self::Quota(_, these) | Self::RefusedTargets(these, _) => {
+                these.contains(&address)
+            }
         }
     }
 }
@@ -138,18 +169,32 @@ impl fmt::Display for Held {
                 f,
                 "there is no {wanted} listener on this port, and the setting manage: backends may not create one"
             ),
-            Self::Foreign(addresses) => {
-                let shown: Vec<_> = addresses
-                    .iter()
-                    .take(3)
-                    .map(|(ip, port)| format!("{ip}:{port}"))
-                    .collect();
-                write!(
-                    f,
-                    "{} was bound by somebody else (no tag of this cluster); deregister it there, and it is bound anew",
-                    shown.join(", ")
-                )
-            }
+            Self::Foreign(addresses) => write!(
+                f,
+                "{} was bound by somebody else (no tag of this cluster); deregister it there, and it is bound anew",
+                shown(addresses)
+            ),
+            Self::Quota(limit, waiting) => write!(
+                f,
+                "the quota of {limit} targets a listener or rule is used up, and {} wait for room; raise the quota \
+                 TOTAL_TARGET_BIND_QUOTA with Tencent Cloud, spread the pods over more listeners, or scale in",
+                waiting.len()
+            ),
+            Self::Refused(why) => f.write_str(why),
+            Self::RefusedTargets(addresses, why) => write!(f, "{}: {why}", shown(addresses)),
         }
     }
+}
+
+fn shown(addresses: &[(IpAddr, u16)]) -> String {
+    let shown: Vec<_> = addresses
+        .iter()
+        .take(3)
+        .map(|(ip, port)| format!("{ip}:{port}"))
+        .collect();
+    let more = match addresses.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    format!("{}{more}", shown.join(", "))
 }

@@ -8,8 +8,8 @@ use direct_access::Slot;
 use direct_access::settings::Manage;
 
 use super::{
-    DRAIN, Facts, Held, NewListener, NewRule, ObservedListener, ObservedTarget, Operation, Place,
-    Plan, Removal, Weighted,
+    DRAIN, Facts, Held, Holder, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation,
+    Place, Plan, Removal, Weighted,
 };
 use crate::desired::{DesiredListener, DesiredTarget};
 use crate::pod::Fate;
@@ -44,7 +44,8 @@ struct Builder<'a> {
 struct Next {
     weigh: Vec<Weighted>,
     remove: Vec<(Place, Removal)>,
-    create: Vec<Operation>,
+    listeners: Vec<NewListeners>,
+    rules: Vec<Operation>,
     add: Vec<Weighted>,
     delete_rules: Vec<Operation>,
     delete: Vec<Operation>,
@@ -66,7 +67,7 @@ impl<'a> Builder<'a> {
         let wanted = desired.filter(|wanted| wanted.protocol.as_str() == listener.protocol);
         if let (Some(desired), None) = (desired, wanted) {
             let held = Held::OtherProtocol(listener.protocol.clone(), desired.protocol);
-            self.plan.held.insert(slot, held);
+            self.hold(slot, held);
             return;
         }
         self.group(&Group {
@@ -111,7 +112,7 @@ impl<'a> Builder<'a> {
             .collect();
         if !new.is_empty() && self.facts.manage >= Manage::Listeners {
             let create = Operation::CreateRules(listener.id.clone(), new);
-            self.next.create.push(create);
+            self.next.rules.push(create);
         }
     }
 
@@ -124,7 +125,7 @@ impl<'a> Builder<'a> {
     /// What is wanted and missing, or has another weight, or stands in the way.
     fn additions(&mut self, group: &Group<'_>) {
         let present: HashMap<_, _> = group.there.iter().map(|t| (t.address, t)).collect();
-        let mut foreign = Vec::new();
+        let (mut missing, mut foreign) = (Vec::new(), Vec::new());
         for target in group.wanted {
             let weighted = || Weighted {
                 place: group.place(target.address),
@@ -132,7 +133,7 @@ impl<'a> Builder<'a> {
                 pod_uid: target.pod_uid.clone(),
             };
             match present.get(&target.address) {
-                None => self.next.add.push(weighted()),
+                None => missing.push(weighted()),
                 Some(there) => match self.owner(there) {
                     None => foreign.push(target.address),
                     Some(uid) if uid != target.pod_uid => {
@@ -145,7 +146,58 @@ impl<'a> Builder<'a> {
             }
         }
         if !foreign.is_empty() {
-            self.plan.held.insert(group.slot, Held::Foreign(foreign));
+            self.hold(group.slot, Held::Foreign(foreign));
+        }
+        self.foresee(group, missing.len());
+        self.add(group, missing);
+    }
+
+    /// Binds what fits; the rest is held with the reason.
+    fn add(&mut self, group: &Group<'_>, missing: Vec<Weighted>) {
+        let limits = self.facts.limits;
+        if let Some(why) = limits.refused.slots.get(&group.slot) {
+            if !missing.is_empty() {
+                self.hold(group.slot, Held::Refused(why.clone()));
+            }
+            return;
+        }
+        let most = limits.most(&group.holder());
+        let room = most.map(|most| most.saturating_sub(group.there.len()));
+        let mut without_room = Vec::new();
+        let mut taken = 0;
+        for target in missing {
+            let address = target.place.address;
+            if let Some(why) = limits.refused.places.get(&target.place) {
+                let held = Held::RefusedTargets(vec![address], why.clone());
+                self.hold(group.slot, held);
+            } else if room.is_some_and(|room| taken >= room) {
+                without_room.push(address);
+            } else {
+                taken += 1;
+                self.next.add.push(target);
+            }
+        }
+        if let (Some(most), false) = (most, without_room.is_empty()) {
+            self.hold(group.slot, Held::Quota(most, without_room));
+        }
+    }
+
+    /// A rollout's surge (25 % is a Deployment's default) comes on top of what is there and what
+    /// drains: better told before it is hit.
+    fn foresee(&mut self, group: &Group<'_>, missing: usize) {
+        let Some(most) = self.facts.limits.most(&group.holder()) else {
+            return;
+        };
+        let (there, wanted) = (group.there.len(), group.wanted.len());
+        let needed = there + missing + wanted.div_ceil(4);
+        if wanted > 0 && needed > most {
+            let warning = format!(
+                "{there} targets are bound, {missing} more are wanted, and a rollout adds up to {} at a time (25 %): \
+                 that is more than the quota of {most} targets a listener or rule; raise TOTAL_TARGET_BIND_QUOTA \
+                 with Tencent Cloud before the next rollout",
+                wanted.div_ceil(4)
+            );
+            self.plan.warnings.insert(group.slot, warning);
         }
     }
 
@@ -216,18 +268,29 @@ impl<'a> Builder<'a> {
             return;
         }
         if self.facts.manage < Manage::Listeners {
-            let held = Held::NoListener(wanted.protocol);
-            self.plan.held.insert(slot, held);
+            self.hold(slot, Held::NoListener(wanted.protocol));
             return;
         }
-        let new = NewListener {
-            protocol: wanted.protocol,
-            port: slot.port,
-            parameters: wanted.parameters.clone(),
+        if let Some(why) = self.facts.limits.refused.slots.get(&slot) {
+            self.hold(slot, Held::Refused(why.clone()));
+            return;
+        }
+        let alike = |new: &&mut NewListeners| {
+            new.protocol == wanted.protocol && new.parameters == wanted.parameters
         };
-        self.next
-            .create
-            .push(Operation::CreateListener(Box::new(new)));
+        if let Some(new) = self.next.listeners.iter_mut().find(alike) {
+            new.ports.push(slot.port);
+            return;
+        }
+        self.next.listeners.push(NewListeners {
+            protocol: wanted.protocol,
+            ports: vec![slot.port],
+            parameters: wanted.parameters.clone(),
+        });
+    }
+
+    fn hold(&mut self, slot: Slot, held: Held) {
+        self.plan.held.entry(slot).or_default().push(held);
     }
 
     /// The pod's UID where the target is ours.
@@ -243,6 +306,10 @@ impl<'a> Builder<'a> {
 }
 
 impl Group<'_> {
+    fn holder(&self) -> Holder {
+        (self.listener.to_owned(), self.rule.map(str::to_owned))
+    }
+
     fn place(&self, address: (IpAddr, u16)) -> Place {
         Place {
             listener: self.listener.to_owned(),
@@ -257,7 +324,9 @@ impl Next {
         let mut all = Vec::new();
         push(&mut all, self.weigh, Operation::Weigh);
         push(&mut all, self.remove, Operation::Deregister);
-        all.extend(self.create);
+        let new = self.listeners.into_iter().map(Box::new);
+        all.extend(new.map(Operation::CreateListeners));
+        all.extend(self.rules);
         push(&mut all, self.add, Operation::Register);
         all.extend(self.delete_rules);
         all.extend(self.delete);

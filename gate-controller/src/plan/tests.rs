@@ -76,6 +76,7 @@ fn planned_with(
         desired,
         observed,
         drained,
+        limits: &Limits::default(),
     })
 }
 
@@ -85,7 +86,7 @@ fn what_is_missing_is_made_in_two_steps() {
     let first = planned(&desired, &[]);
     assert!(matches!(
         first.operations[..],
-        [Operation::CreateListener(ref new)] if new.port == 80
+        [Operation::CreateListeners(ref new)] if new.ports == [80]
     ));
     let second = planned(&desired, &[listener(vec![])]);
     let [Operation::Register(added)] = &second.operations[..] else {
@@ -180,7 +181,7 @@ fn what_is_not_ours_is_never_touched() {
     assert_eq!(plan.operations, []);
     assert_eq!(
         plan.held[&Protocol::Tcp.at(80)],
-        Held::Foreign(vec![address(1)])
+        [Held::Foreign(vec![address(1)])]
     );
 }
 
@@ -208,7 +209,7 @@ fn another_protocol_on_the_port_is_held() {
     let plan = planned(&desired(&[pod("a", 1)]), &http);
     assert_eq!(
         plan.held[&Protocol::Tcp.at(80)],
-        Held::OtherProtocol("HTTP".to_owned(), Protocol::Tcp)
+        [Held::OtherProtocol("HTTP".to_owned(), Protocol::Tcp)]
     );
     assert_eq!(plan.operations, []);
     let udp = [ObservedListener {
@@ -219,7 +220,7 @@ fn another_protocol_on_the_port_is_held() {
     let plan = planned(&desired(&[pod("a", 1)]), &udp);
     assert!(matches!(
         plan.operations[..],
-        [Operation::CreateListener(ref new)] if new.port == 80
+        [Operation::CreateListeners(ref new)] if new.ports == [80]
     ));
 }
 
@@ -229,7 +230,7 @@ fn the_lower_level_creates_no_listener() {
     let plan = planned_with(&desired, &[], &HashMap::new(), Manage::Backends);
     assert_eq!(
         (plan.operations.len(), &plan.held[&Protocol::Tcp.at(80)]),
-        (0, &Held::NoListener(Protocol::Tcp))
+        (0, &vec![Held::NoListener(Protocol::Tcp)])
     );
 }
 
@@ -260,13 +261,7 @@ fn held_pods_stay_as_they_are() {
     let grouped = crate::desired::by_namespace(&pods);
     let ledger = ["lb-abcd1234".to_owned()].into();
     let settings = direct_access::Settings::default();
-    let wanted = crate::desired::wanted(
-        [&bad],
-        &grouped,
-        &settings,
-        &ledger,
-        &crate::lifecycle::Made::default(),
-    );
+    let wanted = crate::desired::wanted([&bad], &grouped, &settings, &ledger);
     let there = [listener(vec![target(1, 10, Some("uid-a"))])];
     assert_eq!(
         planned(&wanted.load_balancers["lb-abcd1234"], &there).operations,
@@ -276,47 +271,10 @@ fn held_pods_stay_as_they_are() {
 
 /// A CLB that does what it is told, to see where plans lead.
 fn perform(listeners: &mut Vec<ObservedListener>, operation: &Operation) {
-    let find = |listeners: &mut Vec<ObservedListener>, place: &Place| {
-        listeners
-            .iter_mut()
-            .position(|l| l.id == place.listener)
-            .unwrap()
-    };
-    match operation {
-        Operation::CreateListener(..) => listeners.push(listener(vec![])),
-        Operation::CreateRules(..) | Operation::DeleteRules(..) => unreachable!("no rules here"),
-        Operation::DeleteListener(id, _) => listeners.retain(|l| l.id != *id),
-        Operation::Register(all) => {
-            for new in all {
-                let at = find(listeners, &new.place);
-                let tag = Some(Tag {
-                    cluster: us(),
-                    pod_uid: new.pod_uid.clone(),
-                });
-                let address = new.place.address;
-                listeners[at].targets.push(ObservedTarget {
-                    address,
-                    weight: new.weight,
-                    tag,
-                });
-            }
-        }
-        Operation::Deregister(all) => {
-            for (place, _) in all {
-                let at = find(listeners, place);
-                listeners[at].targets.retain(|t| t.address != place.address);
-            }
-        }
-        Operation::Weigh(all) => {
-            for new in all {
-                let at = find(listeners, &new.place);
-                let targets = listeners[at].targets.iter_mut();
-                targets
-                    .filter(|t| t.address == new.place.address)
-                    .for_each(|t| t.weight = new.weight);
-            }
-        }
-    }
+    let created: Vec<_> = (0..operation.count())
+        .map(|n| format!("lbl-{}", n + 1))
+        .collect();
+    apply(listeners, operation, &created, &us());
 }
 
 proptest! {

@@ -1,0 +1,56 @@
+//! The Kubernetes side, as a load balancer's writer needs it.
+
+use direct_access::ObjectRef;
+use direct_access::settings::Manage;
+use futures::future::BoxFuture;
+use runtime::News;
+
+use super::Shared;
+use crate::desired::Desired;
+
+/// What a writer asks of the cluster it works for.
+pub trait Home: Send + Sync {
+    /// What we may own.
+    fn manage(&self) -> Manage;
+
+    /// What a load balancer should hold, read past the caches; or why it could not be read.
+    fn fresh<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<Desired, String>>;
+
+    /// Puts a load balancer on record before it is written to; or why that failed.
+    fn record<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<(), String>>;
+
+    /// Nothing of ours is wanted or left on a load balancer.
+    fn forget<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, ()>;
+
+    /// Tells people who look at a pod.
+    fn tell_pod(&self, pod: &ObjectRef, uid: &str, news: News);
+}
+
+impl Home for Shared {
+    fn manage(&self) -> Manage {
+        self.cluster.settings().manage
+    }
+
+    fn fresh<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<Desired, String>> {
+        Box::pin(async move {
+            let read = self.fresh.desired(load_balancer).await;
+            read.map_err(|error| error.to_string())
+        })
+    }
+
+    fn record<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let written = self.ledger.ensure(load_balancer).await;
+            written.map_err(|error| error.to_string())
+        })
+    }
+
+    fn forget<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(self.ledger.settled(load_balancer, true))
+    }
+
+    fn tell_pod(&self, pod: &ObjectRef, uid: &str, news: News) {
+        self.recorder
+            .publish(super::reference("Pod", pod, uid), news);
+    }
+}

@@ -1,0 +1,166 @@
+//! What the API refused, so that one bad listener or target does not keep the others waiting. Pure.
+//!
+//! A refused batch does not say which of its targets is the culprit, so the next ones are halved until
+//! it is alone; it is then left out for a while, and told.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use direct_access::Slot;
+use tokio::time::Instant;
+
+use crate::plan::{Batches, Holder, Limits, Operation, Place, Refused};
+
+/// How long a refused thing is left out. A person mends it; asking more often helps nobody.
+const LEFT_OUT: Duration = Duration::from_secs(15);
+
+/// Everything that was refused lately.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    slots: HashMap<Slot, (String, Instant)>,
+    places: HashMap<Place, (String, Instant)>,
+    full: HashMap<Holder, (usize, Instant)>,
+    suspects: Option<usize>,
+}
+
+/// A refusal in the API's words.
+pub(super) struct Refusal {
+    /// The whole message.
+    pub(super) why: String,
+    /// It was the quota: how many targets the listener or rule of the (first) target has.
+    pub(super) full_at: Option<usize>,
+}
+
+impl Refusals {
+    /// What must not be asked for now.
+    pub(super) fn limits(&mut self, targets: Option<usize>, now: Instant) -> Limits {
+        self.slots.retain(|_, (_, until)| *until > now);
+        self.places.retain(|_, (_, until)| *until > now);
+        self.full.retain(|_, (_, until)| *until > now);
+        Limits {
+            targets,
+            full: left_out(&self.full),
+            refused: Refused {
+                slots: left_out(&self.slots),
+                places: left_out(&self.places),
+            },
+        }
+    }
+
+    /// How much to ask for at once.
+    pub(super) fn batches(&self, draining: bool) -> Batches {
+        let all = Batches::default();
+        Batches {
+            draining,
+            register: self.suspects.unwrap_or(all.register),
+        }
+    }
+
+    /// When something left out is asked for again.
+    pub(super) fn next(&self) -> Option<Instant> {
+        let slots = self.slots.values().map(|(_, until)| *until);
+        let places = self.places.values().map(|(_, until)| *until);
+        let full = self.full.values().map(|(_, until)| *until);
+        slots.chain(places).chain(full).min()
+    }
+
+    /// Nothing is waiting to be registered: there are no suspects.
+    pub(super) fn nobody_waits(&mut self) {
+        self.suspects = None;
+    }
+
+    /// Learns from a refusal. False: nothing can be left out, the whole load balancer must wait.
+    pub(super) fn learn(&mut self, operation: &Operation, refusal: &Refusal, now: Instant) -> bool {
+        let why = &refusal.why;
+        let until = now + LEFT_OUT;
+        match operation {
+            Operation::Register(all) => match &all[..] {
+                [one] => {
+                    self.suspects = None;
+                    if let Some(there) = refusal.full_at {
+                        self.full.insert(one.place.holder(), (there, until));
+                    } else {
+                        let place = one.place.clone();
+                        self.places.insert(place, (why.clone(), until));
+                    }
+                }
+                more => self.suspects = Some(more.len().div_ceil(2)),
+            },
+            Operation::CreateListeners(new) => {
+                for port in &new.ports {
+                    let slot = new.protocol.at(*port);
+                    self.slots.insert(slot, (why.clone(), until));
+                }
+            }
+            Operation::Weigh(_)
+            | Operation::Deregister(_)
+            | Operation::CreateRules(..)
+            | Operation::DeleteRules(..)
+            | Operation::DeleteListener(..) => return false,
+        }
+        true
+    }
+}
+
+fn left_out<K: Clone + Eq + Hash, V: Clone>(all: &HashMap<K, (V, Instant)>) -> HashMap<K, V> {
+    let one = |(key, (value, _)): (&K, &(V, Instant))| (key.clone(), value.clone());
+    all.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Weighted;
+
+    fn targets(numbers: std::ops::Range<u8>) -> Vec<Weighted> {
+        let one = |number| Weighted {
+            place: Place {
+                listener: "lbl-1".to_owned(),
+                rule: None,
+                address: ([198, 18, 1, number].into(), 80),
+            },
+            weight: 10,
+            pod_uid: String::new(),
+        };
+        numbers.map(one).collect()
+    }
+
+    /// The API refuses every batch with the bad target in it.
+    #[test]
+    fn the_culprit_is_found_and_the_others_are_served() {
+        let now = Instant::now();
+        let mut refusals = Refusals::default();
+        let (mut waiting, bad) = (targets(0..200), targets(137..138).remove(0));
+        let no = Refusal {
+            why: "no".to_owned(),
+            full_at: None,
+        };
+        let mut calls = 0;
+        while !refusals
+            .limits(None, now)
+            .refused
+            .places
+            .contains_key(&bad.place)
+        {
+            let batch = refusals
+                .batches(false)
+                .first(&Operation::Register(waiting.clone()));
+            let Operation::Register(asked) = &batch else {
+                panic!()
+            };
+            if asked.contains(&bad) {
+                assert!(refusals.learn(&batch, &no, now));
+            } else {
+                waiting.retain(|target| !asked.contains(target));
+            }
+            calls += 1;
+        }
+        assert!(calls <= 16, "{calls} calls");
+        assert_eq!(refusals.batches(false), Batches::default());
+        assert_eq!(
+            refusals.limits(None, now + LEFT_OUT).refused,
+            Refused::default()
+        );
+    }
+}

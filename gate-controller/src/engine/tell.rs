@@ -1,0 +1,71 @@
+//! What a writer publishes: its view for the gates, and Events on pods that were bound.
+
+use std::collections::HashSet;
+
+use runtime::News;
+
+use super::memory::Registered;
+use super::writer::Writer;
+use crate::desired::{Desired, DesiredTarget};
+use crate::view::View;
+
+impl Writer {
+    /// Publishes what is known.
+    pub(super) fn publish(&self) {
+        let desired = self.inbox.desired();
+        let owners = desired.listeners.iter();
+        let view = View {
+            listeners: self
+                .memory
+                .read
+                .as_ref()
+                .map(|(all, _)| all.clone())
+                .unwrap_or_default(),
+            registered: self.memory.registered.clone(),
+            owners: owners
+                .map(|(slot, listener)| (*slot, listener.service.clone()))
+                .collect(),
+            held: self.memory.held.clone(),
+            warnings: self.memory.warnings.clone(),
+            problem: self.memory.problem.clone(),
+        };
+        let context = &self.context;
+        context
+            .metrics
+            .bindings(self.id.as_str(), view.registered.len());
+        context.views.publish(self.id.as_str(), view);
+        context.seen.notify_one();
+    }
+
+    /// Tells the pods that are bound now and were not `before`.
+    pub(super) fn tell_bound(&self, before: &Registered) {
+        let new: HashSet<&str> = self
+            .memory
+            .registered
+            .iter()
+            .filter(|(place, (uid, _))| before.get(place).is_none_or(|(known, _)| known != uid))
+            .map(|(_, (uid, _))| uid.as_str())
+            .collect();
+        if new.is_empty() {
+            return;
+        }
+        let desired = self.inbox.desired();
+        for (slot, target) in bindings(&desired) {
+            if new.contains(target.pod_uid.as_str()) {
+                let (ip, own) = target.address;
+                let note = format!("Bound {ip}:{own} to CLB {} {slot}", self.id);
+                let news = News::normal("Bound", "Bind", note);
+                let home = &self.context.home;
+                home.tell_pod(&target.pod, &target.pod_uid, news);
+            }
+        }
+    }
+}
+
+fn bindings(desired: &Desired) -> impl Iterator<Item = (direct_access::Slot, &DesiredTarget)> {
+    desired.listeners.iter().flat_map(|(slot, listener)| {
+        let of_rules = listener.rules.values().flat_map(|rule| &rule.targets);
+        let all = listener.targets.iter().chain(of_rules);
+        all.map(|target| (*slot, target))
+    })
+}

@@ -1,0 +1,9 @@
+//! The engine, whole, against the simulator in this process and in virtual time: hours pass in moments.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that meets the unexpected should end"
+)]
+
+mod settles;
+mod world;
