@@ -3,6 +3,7 @@
 
 use crate::api::faults::{Calls, Fault};
 use crate::api::{Api, knows};
+use crate::security_door;
 use crate::state::Model;
 use crate::state::parts::{Listener, LoadBalancer};
 use bytes::Bytes;
@@ -29,9 +30,10 @@ pub(crate) fn answer(api: &Api, parts: &Parts, body: &Bytes) -> (StatusCode, Val
             api.faults.lock().clear();
             (StatusCode::OK, json!({}))
         }
+        (method, "/_sim/security-groups") => security_door::answer(&api.shared, method, body),
         (method, path) => {
             let message = format!(
-                "{method} {path} is not served: GET calls, state, faults; POST reset-calls, faults; DELETE faults"
+                "{method} {path} is not served: GET calls, state, faults, security-groups; POST reset-calls, faults, security-groups; DELETE faults, security-groups"
             );
             (StatusCode::NOT_FOUND, json!({ "error": message }))
         }

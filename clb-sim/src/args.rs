@@ -29,6 +29,11 @@ pub(crate) struct Args {
     /// Add each VIP to this network interface, and remove it again (runs `ip addr`)
     #[arg(long, value_name = "NAME")]
     vip_interface: Option<String>,
+    /// Show targets the clients' addresses (needs `CAP_NET_ADMIN`, and routes that bring the answers
+    /// back here). Without it they see this machine's address: traffic and health checks work, but
+    /// nothing that depends on the source address of a client or of a health check from 100.64.0.0/10
+    #[arg(long)]
+    transparent: bool,
     /// Keep the state in this file over a restart
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -94,6 +99,7 @@ impl From<Args> for Config {
             vpc_id: args.vpc_id,
             vip_pool: args.vip_pool,
             vip_interface: args.vip_interface,
+            transparent: args.transparent,
             reachable: args.reachable,
             load_balancers: args.load_balancer,
             rate: args.rate,

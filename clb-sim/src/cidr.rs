@@ -1,11 +1,13 @@
 //! Address ranges as flags give them: the VIP pool and the pod ranges the fake VPC knows.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An address range such as `127.0.64.0/24` or `fd00::/64`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Cidr {
     network: IpAddr,
     prefix: u8,
@@ -74,6 +76,20 @@ impl FromStr for Cidr {
         let prefix: u8 = prefix.parse().map_err(|_| bad())?;
         let network = mask(address, prefix).ok_or_else(bad)?;
         Ok(Self { network, prefix })
+    }
+}
+
+impl TryFrom<String> for Cidr {
+    type Error = BadCidr;
+
+    fn try_from(text: String) -> Result<Self, BadCidr> {
+        text.parse()
+    }
+}
+
+impl From<Cidr> for String {
+    fn from(range: Cidr) -> Self {
+        range.to_string()
     }
 }
 

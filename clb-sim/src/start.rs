@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::forward;
 use crate::health::checker;
 use crate::open_files;
+use crate::outgoing::Outgoing;
 use crate::server::Door;
 use crate::shared::Shared;
 use crate::state::parts::Network;
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Everything an operator can choose.
@@ -38,6 +40,8 @@ pub struct Config {
     pub vip_pool: Cidr,
     /// The network interface that VIPs are added to; none leaves the addresses alone.
     pub vip_interface: Option<String>,
+    /// Show targets the clients' addresses; needs `CAP_NET_ADMIN` and routes for the answers.
+    pub transparent: bool,
     /// Pod ranges the VPC knows; empty means all addresses.
     pub reachable: Vec<Cidr>,
     /// Load balancers that exist from the start.
@@ -71,6 +75,7 @@ impl Default for Config {
             vpc_id: "vpc-demo0001".to_owned(),
             vip_pool: Cidr::LOOPBACK_VIPS,
             vip_interface: None,
+            transparent: false,
             reachable: Vec::new(),
             load_balancers: Vec::new(),
             rate: 20,
@@ -118,6 +123,12 @@ pub enum StartError {
         /// What went wrong.
         source: std::io::Error,
     },
+    /// Clients' addresses cannot be used towards targets.
+    #[error(
+        "--transparent: {0}: binding to addresses of other machines needs CAP_NET_ADMIN; \
+         without the option targets see this machine's address"
+    )]
+    Transparent(#[source] std::io::Error),
     /// The state file is unusable.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -166,7 +177,7 @@ pub async fn start(config: Config) -> Result<Handle, StartError> {
         serve(&mut parts, &api, secure, Some(acceptor));
         secure_at = Some(address);
     }
-    run_parts(&mut parts, &shared, &config);
+    run_parts(&mut parts, &shared, &config)?;
     let store = config.state.map(|path| Arc::new(Store::new(path, shared)));
     if let Some(store) = &store {
         parts.spawn(Arc::clone(store).save_on_change());
@@ -189,12 +200,22 @@ pub(crate) fn api(config: &Config, clock: Clock) -> Result<Api, StartError> {
     Ok(Api::new(shared, secret, config.region.clone(), config.rate))
 }
 
-fn run_parts(parts: &mut JoinSet<()>, shared: &Arc<Shared>, config: &Config) {
+fn run_parts(
+    parts: &mut JoinSet<()>,
+    shared: &Arc<Shared>,
+    config: &Config,
+) -> Result<(), StartError> {
     let settling = Arc::clone(shared);
+    let outgoing = Outgoing::new(config.transparent).map_err(StartError::Transparent)?;
     parts.spawn(async move { settling.settle_when_due().await });
-    parts.spawn(checker::run(Arc::clone(shared)));
-    let (interface, connections) = (config.vip_interface.clone(), open_files::connections());
-    parts.spawn(forward::run(Arc::clone(shared), interface, connections));
+    parts.spawn(checker::run(Arc::clone(shared), outgoing));
+    let ground = forward::Ground {
+        shared: Arc::clone(shared),
+        outgoing,
+        room: Arc::new(Semaphore::new(open_files::connections())),
+    };
+    parts.spawn(forward::run(ground, config.vip_interface.clone()));
+    Ok(())
 }
 
 fn serve(

@@ -1,10 +1,11 @@
 //! What is ours: [`exposures()`] judges one Service. Webhook and controller ask nobody else.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use crate::listener::ListenerParameters;
+use crate::load_balancer::{self, LoadBalancer};
 use crate::names;
+use crate::problem::{Code, Problem};
 use crate::service::{ObjectRef, PortFacts, ServiceFacts, TargetPort};
 use crate::settings::{Ownership, Settings};
 use crate::slot::{Protocol, Slot};
@@ -14,8 +15,8 @@ use crate::slot::{Protocol, Slot};
 pub struct Exposure {
     /// The Service.
     pub service: ObjectRef,
-    /// The load balancer it names.
-    pub load_balancer: String,
+    /// The load balancer it is on.
+    pub load_balancer: LoadBalancer,
     /// What the listener speaks.
     pub protocol: Protocol,
     /// The listener's port on the load balancer.
@@ -71,59 +72,38 @@ pub enum Reason {
     /// It names no load balancer, and this level may not make one.
     NoLoadBalancer,
     /// It has no port that can be served.
-    NoServablePort(Problem),
+    NoServablePort(Box<Problem>),
     /// It asks for direct access, but something in it cannot be read.
-    Unreadable(Problem),
-}
-
-/// Something a user should mend: what, where, what was read, what is accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The Service.
-    pub object: ObjectRef,
-    /// The field, e.g. `metadata.annotations[…]`.
-    pub field: String,
-    /// What was read.
-    pub value: String,
-    /// What would be accepted.
-    pub accepted: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            object,
-            field,
-            value,
-            accepted,
-        } = self;
-        write!(f, "Service {object}: {field} is {value:?}; {accepted}")
-    }
+    Unreadable(Box<Problem>),
 }
 
 impl Reason {
     /// What the user should be told on the Service, if anything.
     pub fn problem(&self, service: &ServiceFacts) -> Option<Problem> {
         match self {
-            Self::Unreadable(problem) | Self::NoServablePort(problem) => Some(problem.clone()),
-            Self::NoSelector => Some(Problem {
-                object: service.object(),
-                field: "spec.selector".to_owned(),
-                value: String::new(),
-                accepted: "direct access needs a selector; a Service without one selects no pods".to_owned(),
-            }),
-            Self::NoLoadBalancer => Some(Problem {
-                object: service.object(),
-                field: annotation_field(names::EXISTING_LOAD_BALANCER),
-                value: String::new(),
-                accepted: "name the existing CLB, e.g. lb-abcd1234; this installation does not create CLBs".to_owned(),
-            }),
-            Self::NotLoadBalancer => Some(Problem {
-                object: service.object(),
-                field: "spec.type".to_owned(),
-                value: "not LoadBalancer".to_owned(),
-                accepted: "direct access needs type: LoadBalancer".to_owned(),
-            }),
+            Self::Unreadable(problem) | Self::NoServablePort(problem) => Some(Problem::clone(problem)),
+            Self::NoSelector => Some(service.problem(
+                "spec.selector",
+                "",
+                "direct access needs a selector; a Service without one selects no pods",
+            )),
+            Self::NoLoadBalancer => Some(service.annotation_problem(
+                names::EXISTING_LOAD_BALANCER,
+                "",
+                "name the existing CLB, e.g. lb-abcd1234; this installation does not create CLBs \
+                 (setting manage: loadbalancers does)",
+            )),
+            Self::NotLoadBalancer => Some(service.problem(
+                "spec.type",
+                "not LoadBalancer",
+                "direct access needs type: LoadBalancer",
+            )),
+            // No other controller will serve it, so silence would leave the user waiting.
+            Self::NotDirectAccess if service.names_our_class() => Some(service.annotation_problem(
+                names::DIRECT_ACCESS,
+                service.annotation(names::DIRECT_ACCESS).unwrap_or_default(),
+                r#"loadBalancerClass clb-gate.io/clb needs "true": clb-gate only forwards to pods directly"#,
+            )),
             Self::NotDirectAccess
             | Self::Going
             | Self::OtherLoadBalancerClass(_)
@@ -178,7 +158,9 @@ fn judge(service: &ServiceFacts, settings: &Settings) -> Result<Served, Reason> 
     if switch == "false" {
         return Err(Reason::NotDirectAccess);
     }
-    if let Some(class) = &service.load_balancer_class {
+    if let Some(class) = &service.load_balancer_class
+        && !service.names_our_class()
+    {
         return Err(Reason::OtherLoadBalancerClass(class.clone()));
     }
     let skipped = service.annotation(names::MODE) == Some("skip");
@@ -187,7 +169,10 @@ fn judge(service: &ServiceFacts, settings: &Settings) -> Result<Served, Reason> 
     }
     if switch != "true" {
         let accepted = r#"accepted are "true" and "false""#;
-        return Err(unreadable(service, names::DIRECT_ACCESS, switch, accepted));
+        let problem = service.annotation_problem(names::DIRECT_ACCESS, switch, accepted);
+        return Err(Reason::Unreadable(Box::new(
+            problem.coded(Code::DirectAccessValue),
+        )));
     }
     if !service.load_balancer_type {
         return Err(Reason::NotLoadBalancer);
@@ -195,31 +180,9 @@ fn judge(service: &ServiceFacts, settings: &Settings) -> Result<Served, Reason> 
     if service.selector.is_empty() {
         return Err(Reason::NoSelector);
     }
-    let load_balancer = load_balancer(service)?;
+    let load_balancer = load_balancer::asked_for(service, settings)?;
     let parameters = parameters(service)?;
     by_port(service, &load_balancer, &parameters)
-}
-
-fn load_balancer(service: &ServiceFacts) -> Result<String, Reason> {
-    let id = service
-        .annotation(names::EXISTING_LOAD_BALANCER)
-        .ok_or(Reason::NoLoadBalancer)?;
-    let known = id.strip_prefix("lb-").is_some_and(|rest| {
-        !rest.is_empty()
-            && rest
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    });
-    if known {
-        return Ok(id.to_owned());
-    }
-    let accepted = "accepted is a CLB's id: lb- and lower-case letters or digits, e.g. lb-abcd1234";
-    Err(unreadable(
-        service,
-        names::EXISTING_LOAD_BALANCER,
-        id,
-        accepted,
-    ))
 }
 
 fn parameters(service: &ServiceFacts) -> Result<ListenerParameters, Reason> {
@@ -227,68 +190,55 @@ fn parameters(service: &ServiceFacts) -> Result<ListenerParameters, Reason> {
         return Ok(ListenerParameters::default());
     };
     ListenerParameters::parse(text)
-        .map_err(|why| unreadable(service, names::LISTENER_PARAMETERS, text, &why))
+        .map_err(|why| service.unreadable(names::LISTENER_PARAMETERS, text, &why))
 }
 
 fn by_port(
     service: &ServiceFacts,
-    load_balancer: &str,
+    load_balancer: &LoadBalancer,
     parameters: &ListenerParameters,
 ) -> Result<Served, Reason> {
-    let (tcp, others): (Vec<_>, Vec<_>) = service
-        .ports
-        .iter()
-        .partition(|port| port.protocol == "TCP");
-    let problems: Vec<_> = others
-        .into_iter()
-        .map(|port| other_protocol(service, port))
-        .collect();
-    if tcp.is_empty() {
-        let none = || problem(service, "spec.ports", "", "at least one TCP port is needed");
-        return Err(Reason::NoServablePort(
-            problems.first().cloned().unwrap_or_else(none),
-        ));
-    }
-    let exposure = |port: &PortFacts| Exposure {
-        service: service.object(),
-        load_balancer: load_balancer.to_owned(),
-        protocol: Protocol::Tcp,
-        port: port.port,
-        target: port.target.clone(),
-        selector: service.selector.clone(),
-        parameters: parameters.clone(),
+    let mut served = Served {
+        exposures: vec![],
+        problems: vec![],
     };
-    Ok(Served {
-        exposures: tcp.into_iter().map(exposure).collect(),
-        problems,
-    })
+    for port in &service.ports {
+        let Some(protocol) = protocol(port) else {
+            served.problems.push(other_protocol(service, port));
+            continue;
+        };
+        served.exposures.push(Exposure {
+            service: service.object(),
+            load_balancer: load_balancer.clone(),
+            protocol,
+            port: port.port,
+            target: port.target.clone(),
+            selector: service.selector.clone(),
+            parameters: parameters.of(protocol),
+        });
+    }
+    if served.exposures.is_empty() {
+        let first = served.problems.into_iter().next();
+        let problem = first.unwrap_or_else(|| {
+            service.problem("spec.ports", "", "at least one TCP or UDP port is needed")
+        });
+        return Err(Reason::NoServablePort(Box::new(problem)));
+    }
+    Ok(served)
+}
+
+fn protocol(port: &PortFacts) -> Option<Protocol> {
+    match port.protocol.as_str() {
+        "TCP" => Some(Protocol::Tcp),
+        "UDP" => Some(Protocol::Udp),
+        _ => None,
+    }
 }
 
 fn other_protocol(service: &ServiceFacts, port: &PortFacts) -> Problem {
     let field = format!("spec.ports[port={}].protocol", port.port);
-    problem(
-        service,
-        &field,
-        &port.protocol,
-        "TCP is the protocol that this version serves",
-    )
-}
-
-fn unreadable(service: &ServiceFacts, key: &str, value: &str, accepted: &str) -> Reason {
-    Reason::Unreadable(problem(service, &annotation_field(key), value, accepted))
-}
-
-fn annotation_field(key: &str) -> String {
-    format!("metadata.annotations[{key}]")
-}
-
-fn problem(service: &ServiceFacts, field: &str, value: &str, accepted: &str) -> Problem {
-    Problem {
-        object: service.object(),
-        field: field.to_owned(),
-        value: value.to_owned(),
-        accepted: accepted.to_owned(),
-    }
+    let accepted = "a CLB forwards TCP and UDP; choose one of them";
+    service.problem(&field, &port.protocol, accepted)
 }
 
 #[cfg(test)]
@@ -297,6 +247,7 @@ mod tests {
 
     use super::*;
     use crate::service::tests::service;
+    use crate::settings::Manage;
 
     fn judged(service: &ServiceFacts) -> Judgement {
         exposures(service, &Settings::default())
@@ -425,25 +376,62 @@ mod tests {
     }
 
     #[test]
-    fn udp_beside_tcp_is_told_and_the_tcp_port_served() {
-        let mut mixed = service("web");
-        let target = TargetPort::Number(53);
-        mixed.ports.push(PortFacts {
-            port: 53,
+    fn tcp_and_udp_on_one_port_are_two_exposures() {
+        let mut dns = service("dns");
+        let udp = PortFacts {
             protocol: "UDP".to_owned(),
+            ..dns.ports[0].clone()
+        };
+        dns.ports.push(udp);
+        let Judgement::Served(served) = judged(&dns) else {
+            panic!("not served")
+        };
+        let slots: Vec<_> = served.exposures.iter().map(Exposure::slot).collect();
+        assert_eq!(slots, [Protocol::Tcp.at(80), Protocol::Udp.at(80)]);
+        assert!(served.problems.is_empty());
+    }
+
+    #[test]
+    fn sctp_is_told_and_the_other_ports_served() {
+        let mut mixed = service("web");
+        let target = TargetPort::Number(36412);
+        mixed.ports.push(PortFacts {
+            port: 36412,
+            protocol: "SCTP".to_owned(),
             target,
         });
         let Judgement::Served(served) = judged(&mixed) else {
             panic!("not served")
         };
         assert_eq!(served.exposures.len(), 1);
-        assert!(
-            served.problems[0]
-                .to_string()
-                .contains("spec.ports[port=53].protocol")
-        );
+        let text = served.problems[0].to_string();
+        assert!(text.contains("spec.ports[port=36412].protocol"), "{text}");
         mixed.ports.remove(0);
         assert!(matches!(reason(&mixed), Reason::NoServablePort(_)));
+    }
+
+    #[test]
+    fn our_class_is_ours_and_needs_the_switch() {
+        let mut ours = service("web");
+        ours.load_balancer_class = Some(names::LOAD_BALANCER_CLASS.to_owned());
+        assert!(matches!(judged(&ours), Judgement::Served(_)));
+        ours.annotations.remove(names::DIRECT_ACCESS);
+        assert_eq!(reason(&ours), Reason::NotDirectAccess);
+        assert!(reason(&ours).problem(&ours).is_some());
+    }
+
+    #[test]
+    fn at_the_highest_level_a_load_balancer_is_made() {
+        let mut unnamed = service("web");
+        unnamed.annotations.remove(names::EXISTING_LOAD_BALANCER);
+        let settings = Settings {
+            manage: Manage::LoadBalancers,
+            ..Settings::default()
+        };
+        let Judgement::Served(served) = exposures(&unnamed, &settings) else {
+            panic!("not served")
+        };
+        assert_eq!(served.exposures[0].load_balancer, LoadBalancer::Made(None));
     }
 
     #[test]

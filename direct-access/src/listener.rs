@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::slot::Protocol;
+
 /// What may be said about a listener that clb-gate creates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
@@ -39,7 +41,7 @@ pub struct HealthCheck {
     /// Bad checks in a row until unhealthy, 2 to 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub un_health_num: Option<i64>,
-    /// `TCP` or `HTTP`.
+    /// `TCP` or `HTTP`; `PING` for UDP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_type: Option<String>,
     /// Another port than the target's, 1 to 65535; -1 is the target's.
@@ -81,6 +83,17 @@ impl ListenerParameters {
         Ok(parameters)
     }
 
+    /// What of it a listener of this protocol takes. One annotation speaks for all ports of a Service, and
+    /// a check over TCP says nothing of UDP: there the CLB's own default (PING) holds.
+    #[must_use]
+    pub fn of(&self, protocol: Protocol) -> Self {
+        let health_check = self.health_check.as_ref().map(|check| check.of(protocol));
+        Self {
+            health_check,
+            ..self.clone()
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         one_of(
             "Scheduler",
@@ -97,6 +110,28 @@ impl ListenerParameters {
 }
 
 impl HealthCheck {
+    fn of(&self, protocol: Protocol) -> Self {
+        let ping = self.check_type.as_deref() == Some("PING");
+        match protocol {
+            Protocol::Udp if ping => self.clone(),
+            Protocol::Udp => Self {
+                check_type: None,
+                check_port: None,
+                http_code: None,
+                http_check_path: None,
+                http_check_domain: None,
+                http_check_method: None,
+                http_version: None,
+                ..self.clone()
+            },
+            Protocol::Tcp | Protocol::Http | Protocol::Https if ping => Self {
+                check_type: None,
+                ..self.clone()
+            },
+            Protocol::Tcp | Protocol::Http | Protocol::Https => self.clone(),
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         within("HealthCheck.HealthSwitch", self.health_switch, 0, 1)?;
         within("HealthCheck.TimeOut", self.time_out, 2, 60)?;
@@ -111,7 +146,7 @@ impl HealthCheck {
         one_of(
             "HealthCheck.CheckType",
             self.check_type.as_deref(),
-            &["TCP", "HTTP"],
+            &["TCP", "HTTP", "PING"],
         )?;
         one_of(
             "HealthCheck.HttpCheckMethod",
@@ -192,6 +227,34 @@ mod tests {
     }
 
     #[rstest]
+    #[case(
+        Protocol::Tcp,
+        r#"{"CheckType":"HTTP","HttpCode":2}"#,
+        Some("HTTP"),
+        Some(2)
+    )]
+    #[case(Protocol::Udp, r#"{"CheckType":"HTTP","HttpCode":2}"#, None, None)]
+    #[case(Protocol::Udp, r#"{"CheckType":"PING"}"#, Some("PING"), None)]
+    #[case(Protocol::Tcp, r#"{"CheckType":"PING"}"#, None, None)]
+    fn each_protocol_takes_what_it_knows(
+        #[case] protocol: Protocol,
+        #[case] check: &str,
+        #[case] kind: Option<&str>,
+        #[case] code: Option<i64>,
+    ) {
+        let mut check: HealthCheck = serde_json::from_str(check).unwrap();
+        check.interval_time = Some(7);
+        let health_check = Some(check);
+        let whole = ListenerParameters {
+            health_check,
+            ..ListenerParameters::default()
+        };
+        let of = whole.of(protocol).health_check.unwrap();
+        assert_eq!((of.check_type.as_deref(), of.http_code), (kind, code));
+        assert_eq!(of.interval_time, Some(7));
+    }
+
+    #[rstest]
     #[case("fast", "JSON object")]
     #[case("[]", "JSON object")]
     #[case(r#"{"Healthcheck":{}}"#, "Healthcheck")]
@@ -201,7 +264,7 @@ mod tests {
     )]
     #[case(r#"{"HealthCheck":{"IntervalTime":2}}"#, "must be smaller")]
     #[case(r#"{"HealthCheck":{"HealthNum":11}}"#, "HealthNum 11")]
-    #[case(r#"{"HealthCheck":{"CheckType":"PING"}}"#, "PING")]
+    #[case(r#"{"HealthCheck":{"CheckType":"GRPC"}}"#, "GRPC")]
     #[case(
         r#"{"HealthCheck":{"CheckType":"HTTP","HttpVersion":"HTTP/1.1"}}"#,
         "HttpCheckDomain"

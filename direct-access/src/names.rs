@@ -8,6 +8,22 @@ pub const GATE: &str = "cloud.tencent.com/load-balancer-backendgroup-ready";
 pub const DIRECT_ACCESS: &str = "service.cloud.tencent.com/direct-access";
 /// Service annotation that names the existing CLB to use, `lb-xxxxxxxx` (TKE's own).
 pub const EXISTING_LOAD_BALANCER: &str = "service.kubernetes.io/tke-existed-lbid";
+/// Service annotation with the id of the CLB in use; written by the controller (TKE's own).
+pub const LOAD_BALANCER_ID: &str = "service.kubernetes.io/loadbalance-id";
+/// Service annotation with the token that makes a repeated `CreateLoadBalancer` the same one; written
+/// by the controller before the first call (TKE's own).
+pub const CLIENT_TOKEN: &str = "service.cloud.tencent.com/client-token";
+/// Service annotation with the address that the controller put into `status.loadBalancer`; written
+/// before the status, so that only what we showed is ever taken away again.
+pub const SHOWN_ADDRESS: &str = "clb-gate.io/shown-address";
+/// Finalizer of Services whose CLB we make: set before the CLB is, removed after it was deleted.
+pub const FINALIZER: &str = "clb-gate.io/load-balancer";
+/// `spec.loadBalancerClass` of Services that are ours.
+pub const LOAD_BALANCER_CLASS: &str = "clb-gate.io/clb";
+/// Tag of a CLB we made: the cluster it was made for.
+pub const CLUSTER_TAG: &str = "clb-gate.io/cluster";
+/// Tag of a CLB we made: the UID of the Service it was made for.
+pub const SERVICE_TAG: &str = "clb-gate.io/service";
 /// Service annotation with extra `CreateListener` parameters as a JSON object (TKE's own).
 pub const LISTENER_PARAMETERS: &str = "service.kubernetes.io/service.listenerParameters";
 /// Service annotation; `skip` makes TKE's own controller ignore the object.
@@ -15,11 +31,14 @@ pub const MODE: &str = "service.cloud.tencent.com/mode";
 /// Pod annotation, `"0"` to `"100"`: the weight of this pod's targets (TKE's own).
 pub const CUSTOM_WEIGHT: &str = "service.cloud.tencent.com/custom-weight";
 /// Service annotations that matter here; everything else is pruned when a Service is cached.
-pub const SERVICE_ANNOTATIONS: [&str; 4] = [
+pub const SERVICE_ANNOTATIONS: [&str; 7] = [
     DIRECT_ACCESS,
     EXISTING_LOAD_BALANCER,
     LISTENER_PARAMETERS,
     MODE,
+    LOAD_BALANCER_ID,
+    CLIENT_TOKEN,
+    SHOWN_ADDRESS,
 ];
 
 /// Pod label; `"false"` opts the pod out of the gate. A label, so that the registration's

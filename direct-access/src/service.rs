@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::exposure::Reason;
 use crate::names;
+use crate::problem::Problem;
 
 /// Which object something belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,6 +77,21 @@ pub struct ServiceFacts {
     pub created: Option<jiff::Timestamp>,
     /// Whether it has a deletion timestamp.
     pub going: bool,
+    /// Resource version, as a number: the API server's own are, and compare as such.
+    pub version: u64,
+    /// Whether it has [`names::FINALIZER`].
+    pub finalizer: bool,
+    /// `status.loadBalancer.ingress`.
+    pub ingress: Vec<Ingress>,
+}
+
+/// An address at which the Service says it is reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ingress {
+    /// The IP, or the host name where there is none.
+    pub address: String,
+    /// `VIP`, or `Proxy`: nodes must not short-cut the address.
+    pub mode: Option<String>,
 }
 
 impl ServiceFacts {
@@ -84,6 +101,9 @@ impl ServiceFacts {
         let spec = service.spec.unwrap_or_default();
         let mut annotations = meta.annotations.unwrap_or_default();
         annotations.retain(|key, _| names::SERVICE_ANNOTATIONS.contains(&key.as_str()));
+        let finalizers = meta.finalizers.unwrap_or_default();
+        let status = service.status.and_then(|status| status.load_balancer);
+        let ingress = status.and_then(|status| status.ingress).unwrap_or_default();
         Self {
             namespace: meta.namespace.unwrap_or_default(),
             name: meta.name.unwrap_or_default(),
@@ -100,6 +120,12 @@ impl ServiceFacts {
                 .collect(),
             created: meta.creation_timestamp.map(|time| time.0),
             going: meta.deletion_timestamp.is_some(),
+            version: meta
+                .resource_version
+                .and_then(|version| version.parse().ok())
+                .unwrap_or_default(),
+            finalizer: finalizers.iter().any(|name| name == names::FINALIZER),
+            ingress: ingress.into_iter().map(shown).collect(),
         }
     }
 
@@ -111,8 +137,41 @@ impl ServiceFacts {
         }
     }
 
-    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
+    /// The value of an annotation that matters here.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.get(key).map(String::as_str)
+    }
+
+    /// Whether it names clb-gate's own class.
+    pub(crate) fn names_our_class(&self) -> bool {
+        self.load_balancer_class.as_deref() == Some(names::LOAD_BALANCER_CLASS)
+    }
+
+    /// A problem of one of its fields.
+    pub fn problem(&self, field: &str, value: &str, accepted: &str) -> Problem {
+        Problem {
+            object: self.object(),
+            field: field.to_owned(),
+            value: value.to_owned(),
+            accepted: accepted.to_owned(),
+            code: None,
+        }
+    }
+
+    /// A problem of one of its annotations.
+    pub fn annotation_problem(&self, key: &str, value: &str, accepted: &str) -> Problem {
+        self.problem(&format!("metadata.annotations[{key}]"), value, accepted)
+    }
+
+    pub(crate) fn unreadable(&self, key: &str, value: &str, accepted: &str) -> Reason {
+        Reason::Unreadable(Box::new(self.annotation_problem(key, value, accepted)))
+    }
+}
+
+fn shown(ingress: LoadBalancerIngress) -> Ingress {
+    Ingress {
+        address: ingress.ip.or(ingress.hostname).unwrap_or_default(),
+        mode: ingress.ip_mode,
     }
 }
 
@@ -162,14 +221,29 @@ pub(crate) mod tests {
     #[test]
     fn pruning_keeps_what_is_used_and_nothing_else() {
         let whole: Service = serde_json::from_value(serde_json::json!({
-            "metadata": {"namespace": "shop", "name": "web", "uid": "uid-web", "annotations": {
+            "metadata": {"namespace": "shop", "name": "web", "uid": "uid-web", "resourceVersion": "7",
+                "finalizers": ["example.com/other", (names::FINALIZER)], "annotations": {
                 (names::DIRECT_ACCESS): "true", (names::EXISTING_LOAD_BALANCER): "lb-abcd1234",
                 "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
             "spec": {"type": "LoadBalancer", "selector": {"app": "web"},
-                "ports": [{"port": 80, "targetPort": 8080}, {"port": 81}, {"port": 82, "targetPort": "http"}]}
+                "ports": [{"port": 80, "targetPort": 8080}, {"port": 81}, {"port": 82, "targetPort": "http"}]},
+            "status": {"loadBalancer": {"ingress": [
+                {"ip": "198.18.0.130", "ipMode": "Proxy"}, {"hostname": "lb.example.com"}]}}
         }))
         .unwrap();
-        let mut expected = service("web");
+        let ingress = |address: &str, mode: Option<&str>| Ingress {
+            address: address.to_owned(),
+            mode: mode.map(str::to_owned),
+        };
+        let mut expected = ServiceFacts {
+            version: 7,
+            finalizer: true,
+            ingress: vec![
+                ingress("198.18.0.130", Some("Proxy")),
+                ingress("lb.example.com", None),
+            ],
+            ..service("web")
+        };
         let tcp = |port, target| PortFacts {
             port,
             protocol: "TCP".to_owned(),

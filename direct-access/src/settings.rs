@@ -12,6 +12,8 @@ pub enum Manage {
     /// Create and delete listeners too.
     #[default]
     Listeners,
+    /// Create and delete load balancers too.
+    LoadBalancers,
 }
 
 /// Which objects are ours beside TKE's own controller.
@@ -46,7 +48,7 @@ pub enum Network {
 /// and is reported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// `manage`: backends or listeners.
+    /// `manage`: backends, listeners or loadbalancers.
     pub manage: Manage,
     /// `objects`: all, or tke-skipped.
     pub ownership: Ownership,
@@ -115,7 +117,8 @@ fn manage(value: &str) -> Result<Manage, &'static str> {
     match value {
         "backends" => Ok(Manage::Backends),
         "listeners" => Ok(Manage::Listeners),
-        _ => Err("accepted are backends and listeners"),
+        "loadbalancers" => Ok(Manage::LoadBalancers),
+        _ => Err("accepted are backends, listeners and loadbalancers"),
     }
 }
 
@@ -176,6 +179,12 @@ mod tests {
         assert_eq!(settings.endpoint.as_deref(), Some("http://127.0.0.1:1"));
         assert_eq!(settings.region.as_deref(), Some("ap-guangzhou"));
         assert_eq!(settings.vpc_id.as_deref(), Some("vpc-1"));
+    }
+
+    #[test]
+    fn levels_include_each_other() {
+        assert_eq!(manage("loadbalancers"), Ok(Manage::LoadBalancers));
+        assert!(Manage::Backends < Manage::Listeners && Manage::Listeners < Manage::LoadBalancers);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use runtime::{Change, Key};
 use tokio::sync::watch;
 
 use crate::desired::{PodsByNamespace, Wanted, by_namespace, wanted};
+use crate::lifecycle::Made;
 use crate::pod::PodRecord;
 
 /// The cache. Locks are held for the length of a computation, never across an await.
@@ -22,6 +23,7 @@ struct State {
     services: HashMap<Key, ServiceFacts>,
     pods: HashMap<Key, PodRecord>,
     settings: Settings,
+    made: Made,
 }
 
 impl Default for Cluster {
@@ -43,7 +45,7 @@ impl Cluster {
     pub fn on_service(&self, change: Change<ServiceFacts>) {
         let mut state = self.state.lock();
         match change {
-            Change::Applied(key, service) => _ = state.services.insert(key, service),
+            Change::Applied(key, service) => state.apply_service(key, service),
             Change::Deleted(key) => _ = state.services.remove(&key),
             Change::Restarted(all) => state.services = all.into_iter().collect(),
         }
@@ -61,6 +63,44 @@ impl Cluster {
         }
         drop(state);
         self.tell();
+    }
+
+    /// Takes in the answer of our own write to a Service, which the watch may bring later.
+    pub fn on_service_written(&self, service: ServiceFacts) {
+        let mut state = self.state.lock();
+        let key = Key::new(service.namespace.clone(), service.name.clone());
+        // A Service that the watch has removed meanwhile stays removed.
+        if !state.services.contains_key(&key) {
+            return;
+        }
+        state.apply_service(key, service);
+        drop(state);
+        self.tell();
+    }
+
+    /// Takes in which load balancers were made for whom.
+    pub fn on_made(&self, made: Made) {
+        let mut state = self.state.lock();
+        if state.made == made {
+            return;
+        }
+        state.made = made;
+        drop(state);
+        self.tell();
+    }
+
+    /// Which load balancers were made for whom.
+    pub fn made(&self) -> Made {
+        self.state.lock().made.clone()
+    }
+
+    /// Looks at all Services.
+    pub fn with_services<T>(
+        &self,
+        look: impl FnOnce(&mut dyn Iterator<Item = &ServiceFacts>, &Settings) -> T,
+    ) -> T {
+        let state = self.state.lock();
+        look(&mut state.services.values(), &state.settings)
     }
 
     /// Takes in the answer of our own write, which the watch may bring later.
@@ -88,7 +128,8 @@ impl Cluster {
     pub fn wanted(&self, ledger: &BTreeSet<String>) -> Wanted {
         let state = self.state.lock();
         let pods = by_namespace(state.pods.values());
-        wanted(state.services.values(), &pods, &state.settings, ledger)
+        let services = state.services.values();
+        wanted(services, &pods, &state.settings, ledger, &state.made)
     }
 
     /// Looks at all pods, by namespace.
@@ -113,6 +154,14 @@ impl Cluster {
 }
 
 impl State {
+    /// What is older than what is known is not news: a write's answer may overtake the watch.
+    fn apply_service(&mut self, key: Key, service: ServiceFacts) {
+        let known = self.services.get(&key);
+        if known.is_none_or(|known| known.uid != service.uid || known.version <= service.version) {
+            self.services.insert(key, service);
+        }
+    }
+
     /// What is older than what is known is not news: a write's answer may overtake the watch.
     fn apply(&mut self, key: Key, pod: PodRecord) {
         let known = self.pods.get(&key);

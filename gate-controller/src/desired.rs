@@ -7,8 +7,11 @@ use std::sync::Arc;
 use direct_access::listener::ListenerParameters;
 use direct_access::service::ObjectRef;
 use direct_access::slot::{Protocol, Space};
-use direct_access::{Exposure, Judgement, Problem, ServiceFacts, Settings, Slot, exposures};
+use direct_access::{
+    Exposure, Judgement, LoadBalancer, Problem, ServiceFacts, Settings, Slot, exposures,
+};
 
+use crate::lifecycle::Made;
 use crate::pod::{Fate, PodRecord};
 
 /// Everything that is wanted, and everything that users should be told.
@@ -18,7 +21,10 @@ pub struct Wanted {
     pub load_balancers: BTreeMap<String, Desired>,
     /// Problems by Service.
     pub problems: BTreeMap<ObjectRef, Vec<Problem>>,
-    /// The exposures of every Service that is served.
+    /// Slots that two Services claim, told on both.
+    pub conflicts: BTreeMap<ObjectRef, Vec<Problem>>,
+    /// The exposures of every Service that is served. A load balancer that was not seen to be made for
+    /// its Service has no id here.
     pub exposures: Vec<Exposure>,
     /// What bears on removal, on whatever load balancer.
     pub others: Arc<Others>,
@@ -29,6 +35,9 @@ pub struct Wanted {
 pub struct Desired {
     /// By slot.
     pub listeners: BTreeMap<Slot, DesiredListener>,
+    /// Nothing may be done to it for now: a Service says it was made for it, which its tags have not
+    /// shown yet.
+    pub hold: bool,
     /// What of other objects bears on what may be removed; shared by all load balancers.
     pub others: Arc<Others>,
 }
@@ -91,14 +100,16 @@ pub struct DesiredTarget {
 }
 
 /// Computes what every load balancer should hold. The `ledger` names those written to before: one that
-/// no Service names any more should hold nothing of ours.
+/// no Service names any more should hold nothing of ours. `made` tells which ones we made for whom.
 pub fn wanted<'a>(
     services: impl IntoIterator<Item = &'a ServiceFacts>,
     pods: &PodsByNamespace<'_>,
     settings: &Settings,
     ledger: &BTreeSet<String>,
+    made: &Made,
 ) -> Wanted {
     let mut wanted = Wanted::default();
+    let mut unseen = BTreeSet::new();
     for id in ledger {
         wanted.load_balancers.entry(id.clone()).or_default();
     }
@@ -108,7 +119,10 @@ pub fn wanted<'a>(
     let mut held = Vec::new();
     for service in ordered {
         match exposures(service, settings) {
-            Judgement::Served(served) => {
+            Judgement::Served(mut served) => {
+                for exposure in &mut served.exposures {
+                    unseen.extend(unconfirmed(&mut exposure.load_balancer, service, made));
+                }
                 wanted.tell(service, served.problems);
                 wanted.serve(service, served.exposures, pods);
             }
@@ -120,12 +134,28 @@ pub fn wanted<'a>(
             }
         }
     }
+    for id in unseen {
+        let desired = wanted.load_balancers.entry(id).or_default();
+        desired.hold = desired.listeners.is_empty();
+    }
     let others = Arc::new(others(&held, pods));
     for desired in wanted.load_balancers.values_mut() {
         desired.others = Arc::clone(&others);
     }
     wanted.others = others;
     wanted
+}
+
+/// Takes the id away from a load balancer that was not seen to be made for this Service, and returns it.
+fn unconfirmed(
+    load_balancer: &mut LoadBalancer,
+    service: &ServiceFacts,
+    made: &Made,
+) -> Option<String> {
+    match load_balancer {
+        LoadBalancer::Made(id) if id.as_deref() != made.id(&service.uid) => id.take(),
+        LoadBalancer::Made(_) | LoadBalancer::Existing(_) => None,
+    }
 }
 
 /// Pods by namespace, in the order of their names.
@@ -160,13 +190,14 @@ impl Wanted {
         pods: &PodsByNamespace<'_>,
     ) {
         for exposure in exposures {
-            let desired = self
-                .load_balancers
-                .entry(exposure.load_balancer.clone())
-                .or_default();
-            if let Some(other) = desired.listeners.get(&exposure.slot()) {
-                let problem = taken(service, &exposure, &other.service);
-                self.tell(service, vec![problem]);
+            let Some(id) = exposure.load_balancer.id() else {
+                self.exposures.push(exposure);
+                continue;
+            };
+            let desired = self.load_balancers.entry(id.to_owned()).or_default();
+            if let Some(older) = desired.listeners.get(&exposure.slot()) {
+                let older = older.service.clone();
+                self.conflict(&exposure, &older, id);
                 self.exposures.push(exposure);
                 continue;
             }
@@ -182,6 +213,37 @@ impl Wanted {
             };
             desired.listeners.insert(exposure.slot(), listener);
             self.exposures.push(exposure);
+        }
+    }
+
+    /// Two Services claim a slot: the older keeps it, and both are told, because either user may be the
+    /// one to mend it.
+    fn conflict(&mut self, younger: &Exposure, older: &ObjectRef, load_balancer: &str) {
+        let slot = younger.slot();
+        let remedy = "give one of them another port or another CLB";
+        let problem = |object: &ObjectRef, what: String| Problem {
+            object: object.clone(),
+            field: format!("spec.ports[port={}]", slot.port),
+            value: slot.to_string(),
+            accepted: format!("{what}; {remedy}"),
+            code: None,
+        };
+        let on_younger = problem(
+            &younger.service,
+            format!("the older Service {older} has it on CLB {load_balancer} and keeps it"),
+        );
+        let on_older = problem(
+            older,
+            format!(
+                "the younger Service {} claims it too on CLB {load_balancer} and does not get it",
+                younger.service
+            ),
+        );
+        for problem in [on_younger, on_older] {
+            self.conflicts
+                .entry(problem.object.clone())
+                .or_default()
+                .push(problem);
         }
     }
 }
@@ -209,18 +271,6 @@ fn target(pod: &PodRecord, exposure: &Exposure) -> Option<DesiredTarget> {
         pod_uid: pod.uid.clone(),
         weight: pod.weight,
     })
-}
-
-fn taken(service: &ServiceFacts, exposure: &Exposure, owner: &ObjectRef) -> Problem {
-    Problem {
-        object: service.object(),
-        field: "spec.ports[].port".to_owned(),
-        value: exposure.port.to_string(),
-        accepted: format!(
-            "the older Service {owner} has this port on {}; choose another port or another CLB",
-            exposure.load_balancer
-        ),
-    }
 }
 
 /// What unreadable Services have in the CLB stays as it is, on whatever load balancer it may be.
@@ -285,6 +335,7 @@ pub(crate) mod tests {
             &by_namespace(pods),
             &Settings::default(),
             &BTreeSet::new(),
+            &Made::default(),
         )
     }
 
@@ -360,12 +411,75 @@ pub(crate) mod tests {
             wanted.load_balancers["lb-abcd1234"].listeners[&Protocol::Tcp.at(80)].service,
             old.object()
         );
-        assert!(
-            wanted.problems[&young.object()][0]
-                .to_string()
-                .contains("z-old")
+        let told = |of: &ServiceFacts| wanted.conflicts[&of.object()][0].to_string();
+        for part in [
+            "Service shop/a-young",
+            "TCP:80",
+            "older Service shop/z-old",
+            "lb-abcd1234",
+        ] {
+            assert!(told(&young).contains(part), "{}", told(&young));
+        }
+        assert!(told(&old).contains("younger Service shop/a-young"));
+    }
+
+    #[test]
+    fn tcp_and_udp_of_two_services_share_a_port_without_conflict() {
+        let mut udp = service("udp");
+        udp.ports[0].protocol = "UDP".to_owned();
+        let wanted = compute(&[service("tcp"), udp], &[pod("a", 1)]);
+        assert_eq!(wanted.load_balancers["lb-abcd1234"].listeners.len(), 2);
+        assert!(wanted.conflicts.is_empty());
+    }
+
+    fn made_for(uid: &str, ours: ServiceFacts, also: Option<ServiceFacts>) -> Wanted {
+        let settings = Settings {
+            manage: direct_access::settings::Manage::LoadBalancers,
+            ..Settings::default()
+        };
+        let made = Made::of([(uid.to_owned(), "lb-made".to_owned())]);
+        let pods = [pod("a", 1)];
+        let services: Vec<_> = [Some(ours), also].into_iter().flatten().collect();
+        let ledger = ["lb-made".to_owned()].into();
+        wanted(&services, &by_namespace(&pods), &settings, &ledger, &made)
+    }
+
+    fn unnamed() -> ServiceFacts {
+        let mut unnamed = service("web");
+        unnamed.annotations.remove(names::EXISTING_LOAD_BALANCER);
+        let id = "lb-made".to_owned();
+        unnamed
+            .annotations
+            .insert(names::LOAD_BALANCER_ID.to_owned(), id);
+        unnamed
+    }
+
+    #[test]
+    fn a_made_load_balancer_is_used_once_its_tags_were_seen() {
+        let seen = made_for("uid-web", unnamed(), None);
+        assert_eq!(seen.load_balancers["lb-made"].listeners.len(), 1);
+        assert!(!seen.load_balancers["lb-made"].hold);
+        assert_eq!(seen.exposures[0].load_balancer.id(), Some("lb-made"));
+    }
+
+    #[test]
+    fn an_unconfirmed_id_is_neither_used_nor_emptied() {
+        let typed = made_for("uid-other", unnamed(), None);
+        assert!(typed.load_balancers["lb-made"].hold);
+        assert!(typed.load_balancers["lb-made"].listeners.is_empty());
+        assert_eq!(typed.exposures[0].load_balancer, LoadBalancer::Made(None));
+    }
+
+    #[test]
+    fn a_typed_id_does_not_stop_who_is_there_by_right() {
+        let mut rightful = service("rightful");
+        rightful.annotations.insert(
+            names::EXISTING_LOAD_BALANCER.to_owned(),
+            "lb-made".to_owned(),
         );
-        assert!(!wanted.problems.contains_key(&old.object()));
+        let both = made_for("uid-other", unnamed(), Some(rightful));
+        assert!(!both.load_balancers["lb-made"].hold);
+        assert_eq!(both.load_balancers["lb-made"].listeners.len(), 1);
     }
 
     #[test]
@@ -375,7 +489,9 @@ pub(crate) mod tests {
             .insert(names::DIRECT_ACCESS.to_owned(), "yes".to_owned());
         let ledger = ["lb-abcd1234".to_owned()].into();
         let pods = [pod("a", 1)];
-        let wanted = wanted([&bad], &by_namespace(&pods), &Settings::default(), &ledger);
+        let pods = by_namespace(&pods);
+        let made = Made::default();
+        let wanted = wanted([&bad], &pods, &Settings::default(), &ledger, &made);
         let others = &wanted.load_balancers["lb-abcd1234"].others;
         assert!(
             others.held_pods.contains("uid-a") && others.held_slots.contains(&Protocol::Tcp.at(80))

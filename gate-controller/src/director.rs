@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use direct_access::Exposure;
 use direct_access::service::ObjectRef;
+use direct_access::{Exposure, Problem};
 use runtime::{BoxError, News};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::desired::{Desired, Wanted};
 use crate::engine::{self, Context, Inbox, Shared, quotas, reference};
+use crate::view::View;
 
 /// Changes that come this close together are taken in once: a Deployment's new pods come in bursts.
 const GATHER: Duration = Duration::from_millis(30);
@@ -30,10 +31,13 @@ pub struct Director {
     pub exposures: watch::Sender<Arc<Vec<Exposure>>>,
 }
 
+/// A problem that stands: on which Service, the Event's reason and note.
+type Standing = (ObjectRef, &'static str, String);
+
 #[derive(Default)]
 struct Term {
     number: u64,
-    told: HashMap<(ObjectRef, String), Instant>,
+    told: HashMap<Standing, Instant>,
 }
 
 impl Director {
@@ -126,15 +130,15 @@ impl Director {
     }
 
     /// Every standing problem is an Event on its Service, told once and again from time to time.
-    fn tell(&self, wanted: &Wanted, told: &mut HashMap<(ObjectRef, String), Instant>) {
+    fn tell(&self, wanted: &Wanted, told: &mut HashMap<Standing, Instant>) {
         let now = Instant::now();
         let standing = self.standing(wanted);
         told.retain(|key, at| standing.contains(key) && now - *at < TELL_AGAIN);
-        for (service, note) in standing {
-            let key = (service.clone(), note.clone());
+        for key in standing {
             if told.contains_key(&key) {
                 continue;
             }
+            let (service, reason, note) = key.clone();
             let Some(uid) = self
                 .shared
                 .cluster
@@ -146,41 +150,57 @@ impl Director {
             let regarding = reference("Service", &service, &uid);
             self.shared
                 .recorder
-                .publish(regarding, News::warning("NotServed", "Serve", note));
+                .publish(regarding, News::warning(reason, "Serve", note));
             told.insert(key, now);
         }
     }
 
-    fn standing(&self, wanted: &Wanted) -> BTreeSet<(ObjectRef, String)> {
-        let of_services = wanted.problems.iter().flat_map(|(service, problems)| {
-            problems
-                .iter()
-                .map(|problem| (service.clone(), problem.to_string()))
-        });
-        let mut standing: BTreeSet<_> = of_services.collect();
+    fn standing(&self, wanted: &Wanted) -> BTreeSet<Standing> {
+        let told = |reason: &'static str| {
+            move |(service, problems): (&ObjectRef, &Vec<Problem>)| {
+                let notes = problems.iter().map(ToString::to_string);
+                let all: Vec<Standing> =
+                    notes.map(|note| (service.clone(), reason, note)).collect();
+                all
+            }
+        };
+        let conflicts = wanted.conflicts.iter().flat_map(told("PortConflict"));
+        let problems = wanted.problems.iter().flat_map(told("NotServed"));
+        let mut standing: BTreeSet<_> = problems.chain(conflicts).collect();
+        let made = self.shared.cluster.made();
+        let of_made = made.problems();
+        standing.extend(of_made.map(|(service, note)| {
+            let note = format!("Service {service}: {note}");
+            (service.clone(), "LoadBalancer", note)
+        }));
         for exposure in &wanted.exposures {
-            let Some(view) = self.shared.views.get(&exposure.load_balancer) else {
+            let Some(id) = exposure.load_balancer.id() else {
                 continue;
             };
-            let service = &exposure.service;
-            if let Some(problem) = &view.problem {
-                standing.insert((service.clone(), format!("Service {service}: {problem}")));
-            }
-            for held in view.held.get(&exposure.slot()).into_iter().flatten() {
-                let note = format!(
-                    "Service {service}: spec.ports[].port {} on CLB {}: {held}",
-                    exposure.port, exposure.load_balancer
-                );
-                standing.insert((service.clone(), note));
-            }
-            if let Some(warning) = view.warnings.get(&exposure.slot()) {
-                let note = format!(
-                    "Service {service}: spec.ports[].port {} on CLB {}: {warning}",
-                    exposure.port, exposure.load_balancer
-                );
-                standing.insert((service.clone(), note));
+            if let Some(view) = self.shared.views.get(id) {
+                standing.extend(seen(exposure, id, &view));
             }
         }
         standing
     }
+}
+
+/// What the load balancer's writer says of an exposure.
+fn seen(exposure: &Exposure, load_balancer: &str, view: &View) -> Vec<Standing> {
+    let service = &exposure.service;
+    let problem = view.problem.as_ref();
+    let whole = problem.map(|problem| format!("Service {service}: {problem}"));
+    let held = view.held.get(&exposure.slot()).into_iter().flatten();
+    let held = held.map(ToString::to_string);
+    let warned = view.warnings.get(&exposure.slot()).cloned();
+    let slot = held.chain(warned).map(|note| {
+        format!(
+            "Service {service}: spec.ports[].port {} on CLB {load_balancer}: {note}",
+            exposure.port
+        )
+    });
+    let notes = whole.into_iter().chain(slot);
+    notes
+        .map(|note| (service.clone(), "NotServed", note))
+        .collect()
 }

@@ -38,7 +38,8 @@ impl Fresh {
         let pods = self.pods().await?;
         let ledger: BTreeSet<_> = [load_balancer.to_owned()].into();
         let settings = self.cluster.settings();
-        let mut all = wanted(&services, &by_namespace(&pods), &settings, &ledger);
+        let made = self.cluster.made();
+        let mut all = wanted(&services, &by_namespace(&pods), &settings, &ledger, &made);
         Ok(all.load_balancers.remove(load_balancer).unwrap_or_default())
     }
 

@@ -135,12 +135,18 @@ fn binding(
     views: &Views,
     waiting: &mut Vec<(String, String)>,
 ) -> Option<Binding> {
-    let load_balancer = &exposure.load_balancer;
+    let (service, slot) = (&exposure.service, exposure.slot());
+    let Some(load_balancer) = exposure.load_balancer.id() else {
+        return Some(Binding {
+            place: format!("{slot} of the CLB that is being made for Service {service}"),
+            state: BindingState::Missing,
+        });
+    };
     let listener = format!("{load_balancer} {}:{}", exposure.protocol, exposure.port);
     let Some(port) = pod.port(&exposure.target) else {
         let why = format!(
             "Service {} has the target port {}, and no container port of the pod has that name",
-            exposure.service, exposure.target
+            service, exposure.target
         );
         return Some(Binding {
             place: listener,
@@ -150,14 +156,14 @@ fn binding(
     let ip = pod.ip?;
     let sought = Sought {
         load_balancer,
-        slot: exposure.slot(),
-        service: &exposure.service,
+        slot,
+        service,
         address: (ip, port),
         pod_uid: &pod.uid,
     };
     let (state, poll) = views.state(&sought);
     if let Some(id) = poll {
-        waiting.push((load_balancer.clone(), id));
+        waiting.push((load_balancer.to_owned(), id));
     }
     Some(Binding {
         place: format!("{listener} -> {ip}:{port}"),

@@ -16,6 +16,7 @@ pub mod heal;
 pub mod health;
 pub mod judge;
 pub mod ledger;
+pub mod lifecycle;
 pub mod metrics;
 pub mod plan;
 pub mod pod;

@@ -1,13 +1,18 @@
-//! The data plane: keeps one open port for every TCP listener the model has.
+//! The data plane: keeps one open port for every TCP and UDP listener the model has.
 
+mod open;
 mod pick;
-mod proxy;
+mod port;
+mod sessions;
+mod tcp;
+mod udp;
 mod vip;
 
+use crate::outgoing::Outgoing;
 use crate::shared::Shared;
 use crate::state::Model;
-use crate::state::parts::{Listener, LoadBalancer, Protocol, Scheduler};
-use proxy::Port;
+use crate::state::parts::{LoadBalancer, Protocol};
+use port::Port;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -15,17 +20,27 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use vip::Vips;
 
-/// Follows the model until it is dropped. `connections` is the most it serves at a time.
-pub(crate) async fn run(shared: Arc<Shared>, interface: Option<String>, connections: usize) {
-    let mut changes = shared.follow();
+/// What the data plane stands on.
+#[derive(Clone)]
+pub(crate) struct Ground {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) outgoing: Outgoing,
+    /// The most connections and flows at a time.
+    pub(crate) room: Arc<Semaphore>,
+}
+
+/// Follows the model until it is dropped.
+pub(crate) async fn run(ground: Ground, interface: Option<String>) {
+    let mut changes = ground.shared.follow();
     let mut vips = interface.map(Vips::new);
     let mut plane = Plane {
-        room: Arc::new(Semaphore::new(connections)),
+        ground,
         ports: BTreeMap::new(),
         tasks: JoinSet::new(),
     };
     loop {
         changes.borrow_and_update();
+        let shared = Arc::clone(&plane.ground.shared);
         let (addresses, wanted) = shared.with(|model, _| (addresses(model), wanted(model)));
         if let Some(mut held) = vips.take() {
             // Running `ip` blocks; the addresses must be there before the ports open.
@@ -35,7 +50,7 @@ pub(crate) async fn run(shared: Arc<Shared>, interface: Option<String>, connecti
             });
             vips = set.await.ok();
         }
-        plane.reconcile(&shared, wanted);
+        plane.reconcile(wanted);
         if changes.changed().await.is_err() {
             return;
         }
@@ -44,7 +59,7 @@ pub(crate) async fn run(shared: Arc<Shared>, interface: Option<String>, connecti
 
 /// The open ports, by listener.
 struct Plane {
-    room: Arc<Semaphore>,
+    ground: Ground,
     ports: BTreeMap<String, (Arc<Port>, AbortHandle)>,
     tasks: JoinSet<()>,
 }
@@ -54,46 +69,41 @@ struct Wanted {
     load_balancer: String,
     listener: String,
     address: SocketAddr,
-    scheduler: Scheduler,
+    datagram: bool,
 }
 
 impl Plane {
-    fn reconcile(&mut self, shared: &Arc<Shared>, wanted: Vec<Wanted>) {
+    fn reconcile(&mut self, wanted: Vec<Wanted>) {
         let present: BTreeSet<&String> = wanted.iter().map(|port| &port.listener).collect();
         self.ports.retain(|listener, (_, task)| {
             let stays = present.contains(listener);
             if !stays {
                 // Dropping the task drops the connections it serves.
                 task.abort();
-                shared.bind_errors.lock().remove(listener);
+                self.ground.shared.bind_errors.lock().remove(listener);
             }
             stays
         });
         while self.tasks.try_join_next().is_some() {}
         for port in wanted {
-            self.open(shared, &port);
+            self.open(&port);
         }
         for (port, _) in self.ports.values() {
-            port.refresh(shared);
+            port.refresh(&self.ground.shared);
         }
     }
 
-    fn open(&mut self, shared: &Arc<Shared>, wanted: &Wanted) {
+    fn open(&mut self, wanted: &Wanted) {
         if self.ports.contains_key(&wanted.listener) {
             return;
         }
-        let port = Arc::new(Port::new(
-            &wanted.load_balancer,
-            &wanted.listener,
-            wanted.scheduler,
-        ));
-        let serving = proxy::serve(
-            Arc::clone(&port),
-            wanted.address,
-            Arc::clone(shared),
-            Arc::clone(&self.room),
-        );
-        let task = self.tasks.spawn(serving);
+        let port = Arc::new(Port::new(&wanted.load_balancer, &wanted.listener));
+        let (serving, address, ground) = (Arc::clone(&port), wanted.address, self.ground.clone());
+        let task = if wanted.datagram {
+            self.tasks.spawn(udp::serve(serving, address, ground))
+        } else {
+            self.tasks.spawn(tcp::serve(serving, address, ground))
+        };
         self.ports.insert(wanted.listener.clone(), (port, task));
     }
 }
@@ -107,17 +117,17 @@ fn addresses(model: &Model) -> BTreeSet<Ipv4Addr> {
 }
 
 fn wanted(model: &Model) -> Vec<Wanted> {
-    let served = |found: &'_ LoadBalancer| found.active;
-    let load_balancers = model.load_balancers.values().filter(|found| served(found));
-    load_balancers
-        .flat_map(|found| {
-            let tcp = |listener: &&Listener| listener.protocol == Protocol::Tcp;
-            found.listeners.iter().filter(tcp).map(|listener| Wanted {
-                load_balancer: found.id.clone(),
-                listener: listener.id.clone(),
-                address: SocketAddr::from((found.vip, listener.port)),
-                scheduler: listener.scheduler,
-            })
-        })
-        .collect()
+    let active = model.load_balancers.values().filter(|found| found.active);
+    active.flat_map(ports).collect()
+}
+
+fn ports(found: &LoadBalancer) -> impl Iterator<Item = Wanted> {
+    let listeners = found.listeners.iter();
+    let served = listeners.filter(|each| matches!(each.protocol, Protocol::Tcp | Protocol::Udp));
+    served.map(|listener| Wanted {
+        load_balancer: found.id.clone(),
+        listener: listener.id.clone(),
+        address: SocketAddr::from((found.vip, listener.port)),
+        datagram: listener.protocol.is_datagram(),
+    })
 }

@@ -65,9 +65,10 @@ impl Wheel {
         }
     }
 
-    /// Replaces the offers; targets that stay keep their turn and their count. Both lists are in
-    /// the order of seats.
-    pub(crate) fn set(&mut self, offers: Vec<Offer>) {
+    /// Replaces scheduler and offers; targets that stay keep their turn and their count. Both lists
+    /// are in the order of seats.
+    pub(crate) fn set(&mut self, scheduler: Scheduler, offers: Vec<Offer>) {
+        self.scheduler = scheduler;
         let mut old = std::mem::take(&mut self.spokes).into_iter().peekable();
         for offer in offers {
             while old.next_if(|spoke| spoke.offer.seat < offer.seat).is_some() {}
@@ -91,6 +92,21 @@ impl Wheel {
         }?;
         chosen.live += 1;
         Some(chosen.offer.seat)
+    }
+
+    /// The same for a client that had this target before: whether it may have it again.
+    pub(crate) fn pick_again(&mut self, seat: Seat) -> bool {
+        let wanted = self.eligible();
+        let spoke = self
+            .spokes
+            .iter_mut()
+            .find(|spoke| spoke.offer.seat == seat);
+        let Some(spoke) = spoke.filter(|spoke| wanted.is_some_and(|each| spoke.may_serve(each)))
+        else {
+            return false;
+        };
+        spoke.live += 1;
+        true
     }
 
     /// A connection has ended.
@@ -165,7 +181,7 @@ mod tests {
 
     fn wheel(scheduler: Scheduler, offers: Vec<Offer>) -> Wheel {
         let mut wheel = Wheel::new(scheduler);
-        wheel.set(offers);
+        wheel.set(scheduler, offers);
         wheel
     }
 
@@ -214,8 +230,23 @@ mod tests {
         let three = (1..=3)
             .map(|number| offer(number, 1, Verdict::Alive))
             .collect();
-        wheel.set(three);
+        wheel.set(Scheduler::LeastConn, three);
         assert_eq!(tally(&mut wheel, 2), BTreeMap::from([(2, 2)]));
+    }
+
+    #[test]
+    fn a_target_is_had_again_only_while_it_may_serve() {
+        let offers = |weight, verdict| vec![offer(1, weight, verdict), offer(2, 9, Verdict::Alive)];
+        let mut wheel = wheel(Scheduler::LeastConn, offers(1, Verdict::Alive));
+        let [first, second] = [1, 2].map(|number| offer(number, 1, Verdict::Alive).seat);
+        assert!(wheel.pick_again(first));
+        assert_eq!(wheel.pick(), Some(second), "it counts as live");
+        wheel.set(Scheduler::Wrr, offers(0, Verdict::Alive));
+        assert!(!wheel.pick_again(first), "weight 0 takes no new connection");
+        wheel.set(Scheduler::Wrr, offers(1, Verdict::Dead));
+        assert!(!wheel.pick_again(first));
+        wheel.set(Scheduler::Wrr, Vec::new());
+        assert!(!wheel.pick_again(first));
     }
 
     fn any_offers() -> impl Strategy<Value = Vec<Offer>> {

@@ -1,6 +1,7 @@
 //! A listener's health check: the API's `HealthCheck` struct, its defaults and its ranges
 //! (API reference of `CreateListener`, struct `HealthCheck`).
 
+use super::custom_check::CustomCheck;
 use crate::refusal::{Refusal, code};
 use serde::{Deserialize, Serialize};
 
@@ -48,8 +49,9 @@ pub(crate) struct HealthCheck {
 pub(crate) enum CheckKind {
     Tcp,
     Http(HttpCheck),
-    /// UDP listeners: kept as written, not probed yet.
+    /// An ICMP echo; UDP listeners only.
     Ping,
+    Custom(CustomCheck),
 }
 
 /// An HTTP probe.
@@ -114,6 +116,7 @@ impl HealthCheck {
                 ..base
             },
             CheckKind::Http(http) => http.to_fields(base),
+            CheckKind::Custom(custom) => custom.to_fields(base),
         }
     }
 }
@@ -177,10 +180,7 @@ fn kind(given: &HealthCheckFields, by: CheckedAs) -> Result<CheckKind, Refusal> 
         (CheckedAs::Stream, None | Some("TCP")) => Ok(CheckKind::Tcp),
         (CheckedAs::Stream, Some("HTTP")) => HttpCheck::validate(given).map(CheckKind::Http),
         (CheckedAs::Datagram, None | Some("PING")) => Ok(CheckKind::Ping),
-        (_, Some("CUSTOM")) => Err(Refusal::new(
-            code::UNSUPPORTED,
-            "HealthCheck.CheckType CUSTOM is valid, but this simulator does not run it yet",
-        )),
+        (_, Some("CUSTOM")) => CustomCheck::validate(given).map(CheckKind::Custom),
         (CheckedAs::Stream, Some(other)) => Err(invalid(format!(
             "HealthCheck.CheckType {other:?} does not fit the listener: accepted are TCP, HTTP and CUSTOM"
         ))),

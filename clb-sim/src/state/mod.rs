@@ -5,11 +5,13 @@
 //! due does it take effect ([`Model::settle`]), as a client that does not wait for its tasks must
 //! be able to notice. While it runs, every other write to that load balancer is refused.
 
+pub(crate) mod custom_check;
 pub(crate) mod event;
 pub(crate) mod health_check;
 pub(crate) mod ids;
 pub(crate) mod parts;
 mod script;
+pub(crate) mod security;
 pub(crate) mod tasks;
 
 use crate::cidr::Cidr;
@@ -19,6 +21,7 @@ use event::Event;
 use ids::Ids;
 use parts::{Binding, Effect, Listener, LoadBalancer, Network, Pending, Target, TargetKey};
 use script::{Probes, Script};
+use security::Security;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -60,6 +63,8 @@ pub(crate) struct Model {
     pub(crate) tasks: Tasks,
     /// `ClientToken` -> what it made; a repeat answers the same.
     pub(crate) client_tokens: BTreeMap<String, Created>,
+    #[serde(default)]
+    pub(crate) security: Security,
     generation: u64,
     /// In a test that says itself which targets are well; nothing is probed then.
     #[serde(skip)]
@@ -117,6 +122,7 @@ impl Model {
             load_balancers: BTreeMap::new(),
             tasks: Tasks::default(),
             client_tokens: BTreeMap::new(),
+            security: Security::default(),
             generation: 0,
             script: None,
             revision: Revision::default(),
@@ -208,6 +214,7 @@ impl Model {
             subnet_id: new.subnet_id,
             tags: new.tags,
             pass_to_target: new.pass_to_target,
+            security_groups: Vec::new(),
             created: call.now,
             active: false,
             listeners: Vec::new(),
@@ -220,6 +227,12 @@ impl Model {
         self.revision.structure += 1;
         self.settle(call.now);
         Ok(())
+    }
+
+    /// The operator's word on security groups; it counts at once.
+    pub(crate) fn secure(&mut self, change: impl FnOnce(&mut Self)) {
+        change(self);
+        self.revision.structure += 1;
     }
 
     /// Lets every write that is due take effect.

@@ -19,6 +19,9 @@ pub(crate) struct LoadBalancer {
     pub(crate) subnet_id: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) pass_to_target: bool,
+    /// Ids of its security groups; `security` knows their rules.
+    #[serde(default)]
+    pub(crate) security_groups: Vec<String>,
     pub(crate) created: Millis,
     /// False while it is being created (`Status` 0).
     pub(crate) active: bool,

@@ -1,7 +1,9 @@
 //! Traffic and health, with real sockets.
 
-use crate::support::{Backend, LB, Sim, batch_target, config, connect, echoes, eventually};
-use serde_json::json;
+use crate::support::{
+    Backend, LB, Sim, batch_target, config, connect, connect_from, echoes, eventually,
+};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,7 +43,8 @@ async fn a_target_lives_drains_and_goes() {
     let sim = Sim::start(config(20)).await;
     let vip = sim.vip().await;
     let (one, two) = (Backend::start('1').await, Backend::start('2').await);
-    let listener = sim.listener(PORT, json!({})).await;
+    let told = json!({ "DeregisterTargetRst": true });
+    let listener = sim.listener(PORT, told).await;
     sim.bind(&listener, &[one.address]).await;
     assert_eq!(sim.health(&listener).await, ["Unknown"]);
     eventually("the port to open", || async {
@@ -69,8 +72,65 @@ async fn a_target_lives_drains_and_goes() {
     assert!(echoes(&mut kept).await, "the old connection goes on");
 
     unbind(&sim, &listener, one.address).await;
-    assert!(kept.read_u8().await.is_err(), "deregistering cuts it");
+    let cut = kept.read_u8().await.unwrap_err();
+    assert_eq!(cut.kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(names(&vip).await, BTreeSet::from(['2']));
+}
+
+#[tokio::test]
+async fn without_reset_a_deregistered_target_s_clients_are_not_told() {
+    let sim = Sim::start(config(26)).await;
+    let vip = sim.vip().await;
+    let backend = Backend::start('1').await;
+    let listener = sim.listener(PORT, without_check()).await;
+    sim.bind(&listener, &[backend.address]).await;
+    let (mut kept, _) = eventually_connected(&vip).await;
+    assert!(echoes(&mut kept).await);
+    unbind(&sim, &listener, backend.address).await;
+    kept.write_all(b"lost").await.unwrap();
+    kept.shutdown().await.unwrap();
+    // Only the client's own end ends it; until then nothing comes, and what it sent is gone.
+    assert!(!matches!(kept.read(&mut [0; 4]).await, Ok(1..)));
+}
+
+#[tokio::test]
+async fn persistent_clients_stay_with_their_target() {
+    let sim = Sim::start(config(27)).await;
+    let vip = sim.vip().await;
+    let (one, two) = (Backend::start('1').await, Backend::start('2').await);
+    let persistent = json!({ "SessionExpireTime": 3600, "HealthCheck": { "HealthSwitch": 0 } });
+    let listener = sim.listener(PORT, persistent).await;
+    sim.bind(&listener, &[one.address, two.address]).await;
+    eventually_connected(&vip).await;
+    let mut chosen = BTreeSet::new();
+    for client in 1..=4 {
+        let client = [127, 0, 0, client].into();
+        let (_, first) = connect_from(client, &vip, PORT).await.unwrap();
+        for _ in 0..4 {
+            assert_eq!(connect_from(client, &vip, PORT).await.unwrap().1, first);
+        }
+        chosen.insert(first);
+    }
+    assert_eq!(chosen, BTreeSet::from(['1', '2']), "new clients take turns");
+    weigh(&sim, &listener, one.address, 0).await;
+    for client in 1..=4 {
+        let (_, name) = connect_from([127, 0, 0, client].into(), &vip, PORT)
+            .await
+            .unwrap();
+        assert_eq!(name, '2', "weight 0 takes no new connection");
+    }
+}
+
+fn without_check() -> Value {
+    json!({ "HealthCheck": { "HealthSwitch": 0 } })
+}
+
+async fn eventually_connected(vip: &str) -> (TcpStream, char) {
+    eventually("a connection", || async {
+        connect(vip, PORT).await.is_some()
+    })
+    .await;
+    connect(vip, PORT).await.unwrap()
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@
 
 mod control;
 mod data;
+mod data_checks;
+mod data_security;
+mod data_udp;
 mod in_process;
 mod support;
 mod tls;

@@ -8,10 +8,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 /// The load balancer every simulator of these tests starts with.
@@ -208,6 +208,20 @@ async fn echo(mut stream: TcpStream, name: char) {
 /// A connection to a port and the name of who greeted; none if nobody did.
 pub(crate) async fn connect(vip: &str, port: u16) -> Option<(TcpStream, char)> {
     let mut stream = TcpStream::connect((vip, port)).await.ok()?;
+    let name = stream.read_u8().await.ok()?;
+    Some((stream, char::from(name)))
+}
+
+/// The same from an address of this machine.
+pub(crate) async fn connect_from(
+    client: Ipv4Addr,
+    vip: &str,
+    port: u16,
+) -> Option<(TcpStream, char)> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((client, 0).into()).unwrap();
+    let address = SocketAddr::new(vip.parse().unwrap(), port);
+    let mut stream = socket.connect(address).await.ok()?;
     let name = stream.read_u8().await.ok()?;
     Some((stream, char::from(name)))
 }

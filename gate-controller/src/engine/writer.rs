@@ -112,6 +112,9 @@ impl Writer {
         let mut surprises = 0;
         loop {
             let desired = self.desired();
+            if desired.hold {
+                return Ok(REREAD);
+            }
             let plan = self.plan(&desired);
             if self.doubtful(&plan) {
                 self.confirm().await?;

@@ -261,7 +261,13 @@ fn held_pods_stay_as_they_are() {
     let grouped = crate::desired::by_namespace(&pods);
     let ledger = ["lb-abcd1234".to_owned()].into();
     let settings = direct_access::Settings::default();
-    let wanted = crate::desired::wanted([&bad], &grouped, &settings, &ledger);
+    let wanted = crate::desired::wanted(
+        [&bad],
+        &grouped,
+        &settings,
+        &ledger,
+        &crate::lifecycle::Made::default(),
+    );
     let there = [listener(vec![target(1, 10, Some("uid-a"))])];
     assert_eq!(
         planned(&wanted.load_balancers["lb-abcd1234"], &there).operations,

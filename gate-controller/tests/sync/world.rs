@@ -211,6 +211,7 @@ pub(crate) fn desired(port: u16, pods: impl IntoIterator<Item = u32>) -> Desired
             fates,
             ..Others::default()
         }),
+        hold: false,
     }
 }
 
