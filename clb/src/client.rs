@@ -141,18 +141,43 @@ impl Client {
         let body = serde_json::to_vec(parameters).map_err(|error| unserializable(&site, error))?;
         let body = Bytes::from(body);
         let deadline = self.deadline();
-        let mut attempt = 0;
+        let (mut number, mut replaced) = (0, false);
         loop {
-            let (measured, result) = self.attempt(&site, body.clone(), deadline).await;
-            let again = result.as_ref().err().and_then(|error| {
-                let random = (self.shared.config.random)();
-                next_attempt(action, error, (attempt, random), deadline)
-            });
+            let Attempt {
+                credentials,
+                measured,
+                result,
+            } = self.attempt(&site, body.clone(), deadline).await;
+            let again = match (&result, credentials) {
+                (Err(error), Some(used)) if !replaced && refuses_credentials(error) => {
+                    replaced = true;
+                    self.other_credentials(&used, deadline).await
+                }
+                (Err(error), _) => {
+                    let random = (self.shared.config.random)();
+                    next_attempt(action, error, (number, random), deadline)
+                }
+                (Ok(_), _) => None,
+            };
             self.report(action, &measured, result.as_ref().err(), again.is_some());
             let Some(at) = again else { return result };
             sleep_until(at).await;
-            attempt += 1;
+            number += 1;
         }
+    }
+
+    /// When to make a call again whose credentials were refused: at once if there are others now,
+    /// because a Secret was rotated or a token was withdrawn before its time.
+    async fn other_credentials(&self, refused: &Credentials, deadline: Instant) -> Option<Instant> {
+        self.shared.config.credentials.refused(refused);
+        let others = self.credentials(deadline).await.ok()?;
+        (!others.same(refused)).then(Instant::now)
+    }
+
+    async fn credentials(&self, deadline: Instant) -> Result<Credentials, CredentialsError> {
+        timeout_at(deadline, self.shared.config.credentials.credentials())
+            .await
+            .unwrap_or(Err(CredentialsError::Late))
     }
 
     /// Reads what is asked for by a list of ids, `most` of them a call, and half as many where the
@@ -207,39 +232,45 @@ impl Client {
         site: &Site,
         body: Bytes,
         deadline: Instant,
-    ) -> (Measured, Result<Answered<T>, Error>) {
+    ) -> Attempt<T> {
+        let at = || Box::new(site.clone());
+        let credentials = match self.credentials(deadline).await {
+            Ok(credentials) => credentials,
+            Err(cause) => return Attempt::unsent(Error::Credentials { site: at(), cause }),
+        };
         let asked = Instant::now();
         let limiter = &self.shared.limiter;
         if !limiter.turn(site.action, self.priority, deadline).await {
-            let site = Box::new(site.clone());
-            return (Measured::default(), Err(Error::Late { site }));
+            return Attempt::unsent(Error::Late { site: at() });
         }
         let sent = Instant::now();
-        let result = match self.sign(site, &body) {
+        let result = match self.sign(site, &body, &credentials) {
             Ok(headers) => {
                 let exchange = self.shared.exchange.exchange(headers, body);
                 understand(site, bounded(deadline, exchange).await)
             }
-            Err(cause) => Err(Error::Credentials {
-                site: Box::new(site.clone()),
-                cause,
-            }),
+            Err(cause) => Err(Error::Credentials { site: at(), cause }),
         };
-        (
-            Measured {
+        Attempt {
+            credentials: Some(credentials),
+            measured: Measured {
                 wait: sent - asked,
                 latency: sent.elapsed(),
             },
             result,
-        )
+        }
     }
 
     /// Each attempt is signed anew: the signature holds the time, and a Secret may have rotated.
-    fn sign(&self, site: &Site, body: &[u8]) -> Result<HeaderMap, CredentialsError> {
+    fn sign(
+        &self,
+        site: &Site,
+        body: &[u8],
+        credentials: &Credentials,
+    ) -> Result<HeaderMap, CredentialsError> {
         let Shared {
             config, headers, ..
         } = self.shared.as_ref();
-        let credentials = config.credentials.credentials()?;
         let at = (config.now)();
         let message = Message {
             service: SERVICE,
@@ -253,9 +284,9 @@ impl Client {
         headers.insert(TIMESTAMP, HeaderValue::from(at.as_second()));
         headers.insert(
             AUTHORIZATION,
-            secret_header(SECRET_ID, &authorization(&credentials, &message))?,
+            secret_header(SECRET_ID, &authorization(credentials, &message))?,
         );
-        if let Some(token) = session_token(&credentials)? {
+        if let Some(token) = session_token(credentials)? {
             headers.insert(SESSION_TOKEN, token);
         }
         Ok(headers)
@@ -275,6 +306,35 @@ impl Client {
             retried,
         });
     }
+}
+
+/// What became of an attempt, and the credentials it was signed with, if it was.
+struct Attempt<T> {
+    credentials: Option<Credentials>,
+    measured: Measured,
+    result: Result<Answered<T>, Error>,
+}
+
+impl<T> Attempt<T> {
+    fn unsent(error: Error) -> Self {
+        Self {
+            credentials: None,
+            measured: Measured::default(),
+            result: Err(error),
+        }
+    }
+}
+
+/// Refusals that other credentials may not meet. A permission is not one: it is granted without a
+/// change of the credentials.
+fn refuses_credentials(error: &Error) -> bool {
+    error.code().is_some_and(|code| {
+        code.starts_with("AuthFailure")
+            && !matches!(
+                code,
+                "AuthFailure.MFAFailure" | "AuthFailure.UnauthorizedOperation"
+            )
+    })
 }
 
 #[derive(Default)]

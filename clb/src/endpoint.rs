@@ -7,6 +7,11 @@ use std::fmt;
 use std::str::FromStr;
 
 /// An API endpoint: `https://clb.tencentcloudapi.com`, or `http://127.0.0.1:18080` for a simulator.
+///
+/// Three have names, which are accepted in place of a URL: `public` (all regions of the mainland
+/// site, the default), `international` (the international site) and `internal` (reached from inside a
+/// VPC, without access to the internet). A region's own is `https://clb.ap-guangzhou.tencentcloudapi.com`
+/// and so on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     tls: bool,
@@ -14,6 +19,39 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Reached from inside a VPC, without access to the internet.
+    pub fn internal() -> Self {
+        Self::tencent("clb.internal")
+    }
+
+    /// The international site's.
+    pub fn international() -> Self {
+        Self::tencent("clb.intl")
+    }
+
+    fn tencent(name: &str) -> Self {
+        Self {
+            tls: true,
+            host: format!("{name}{TENCENT}"),
+        }
+    }
+
+    pub(crate) fn plain(host: &str) -> Self {
+        Self {
+            tls: false,
+            host: host.to_owned(),
+        }
+    }
+
+    /// The endpoint of another service (`sts`) of the same site and network, where this one is
+    /// Tencent's.
+    #[must_use]
+    pub fn of_service(&self, service: &str) -> Option<Self> {
+        let name = self.host.strip_suffix(TENCENT)?;
+        let site = name.strip_prefix("clb")?;
+        Some(Self::tencent(&format!("{service}{site}")))
+    }
+
     /// Whether the endpoint is reached over TLS.
     pub fn is_tls(&self) -> bool {
         self.tls
@@ -28,12 +66,12 @@ impl Endpoint {
 impl Default for Endpoint {
     /// Tencent's public endpoint for all regions of its mainland site.
     fn default() -> Self {
-        Self {
-            tls: true,
-            host: "clb.tencentcloudapi.com".to_owned(),
-        }
+        Self::tencent("clb")
     }
 }
+
+/// What the names of all of Tencent's API endpoints end with.
+const TENCENT: &str = ".tencentcloudapi.com";
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,6 +92,12 @@ impl FromStr for Endpoint {
             value: text.to_owned(),
             problem,
         };
+        match text {
+            "internal" => return Ok(Self::internal()),
+            "international" => return Ok(Self::international()),
+            "public" => return Ok(Self::default()),
+            _ => {}
+        }
         let uri: Uri = text.parse().map_err(|_| refuse("not a URL"))?;
         let tls = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
@@ -99,7 +143,7 @@ fn host_header(authority: &http::uri::Authority, tls: bool) -> Result<String, &'
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "endpoint {value:?}: {problem}; accepted is http(s)://HOST or http(s)://HOST:PORT, \
-     for example https://clb.tencentcloudapi.com"
+     for example https://clb.tencentcloudapi.com, or public, international or internal"
 )]
 pub struct ParseEndpointError {
     value: String,
@@ -175,6 +219,17 @@ mod tests {
         "https://clb.tencentcloudapi.com",
         "clb.tencentcloudapi.com"
     )]
+    #[case(
+        "internal",
+        "https://clb.internal.tencentcloudapi.com",
+        "clb.internal.tencentcloudapi.com"
+    )]
+    #[case(
+        "international",
+        "https://clb.intl.tencentcloudapi.com",
+        "clb.intl.tencentcloudapi.com"
+    )]
+    #[case("public", "https://clb.tencentcloudapi.com", "clb.tencentcloudapi.com")]
     #[case("http://127.0.0.1:18080", "http://127.0.0.1:18080", "127.0.0.1:18080")]
     #[case("http://localhost:80", "http://localhost", "localhost")]
     #[case("https://localhost:80", "https://localhost:80", "localhost:80")]
@@ -206,6 +261,20 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("https://clb.tencentcloudapi.com"), "{error}");
+    }
+
+    #[rstest]
+    #[case("public", Some("https://sts.tencentcloudapi.com"))]
+    #[case("internal", Some("https://sts.internal.tencentcloudapi.com"))]
+    #[case(
+        "https://clb.ap-tokyo.tencentcloudapi.com",
+        Some("https://sts.ap-tokyo.tencentcloudapi.com")
+    )]
+    #[case("http://127.0.0.1:18080", None)]
+    fn other_services_are_on_the_same_site(#[case] text: &str, #[case] expected: Option<&str>) {
+        let endpoint: Endpoint = text.parse().unwrap();
+        let sts = endpoint.of_service("sts").map(|sts| sts.to_string());
+        assert_eq!(sts.as_deref(), expected);
     }
 
     #[rstest]

@@ -20,6 +20,7 @@ mod error;
 mod exchange;
 mod ids;
 mod limit;
+mod metadata;
 mod observe;
 mod retry;
 mod sign;
@@ -48,13 +49,15 @@ pub use batch::{BATCH_TARGETS, REGISTER_TARGETS, batches, weight_batches};
 pub use client::Client;
 pub use config::{BuildError, Clock, Config, Language, Random};
 pub use credentials::{
-    Credentials, CredentialsError, DirectoryCredentials, EnvCredentials, ProvideCredentials,
-    SECRET_ID, SECRET_KEY, StaticCredentials, TOKEN,
+    ChainConfig, Credentials, CredentialsChain, CredentialsError, DirectoryCredentials,
+    EnvCredentials, FileCredentials, Lookup, Obtaining, ProvideCredentials, RoleCredentials,
+    SECRET_ID, SECRET_KEY, StaticCredentials, TOKEN, WebIdentity, WebIdentityCredentials,
 };
 pub use endpoint::{Endpoint, ParseEndpointError, ParseRegionError, Region};
-pub use error::{Error, Kind, Site};
+pub use error::{About, Advice, Error, Kind, Site};
 pub use exchange::{Answer, Cause, Exchange, Exchanging, Failure};
 pub use ids::{ListenerId, LoadBalancerId, LocationId};
 pub use limit::Priority;
+pub use metadata::{Metadata, MetadataError};
 pub use observe::{Called, NoObserver, Observer};
 pub use retry::{Access, Retry, retry};

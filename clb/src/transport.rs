@@ -75,6 +75,23 @@ impl Transport {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = headers;
+        self.send(request).await
+    }
+
+    /// Reads what is at `path`, which begins with `/`.
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, Failure> {
+        let mut parts = self.uri.clone().into_parts();
+        let path = path
+            .parse()
+            .map_err(|error| Failure::Unsent(Box::new(error)))?;
+        parts.path_and_query = Some(path);
+        let uri = Uri::from_parts(parts).map_err(|error| Failure::Unsent(Box::new(error)))?;
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = uri;
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
         let response = match &self.pool {
             Pool::Plain(client) => client.request(request).await,
             Pool::Tls(client) => client.request(request).await,
@@ -94,6 +111,13 @@ impl Exchange for Transport {
     fn exchange(&self, headers: HeaderMap, body: Bytes) -> Exchanging<'_> {
         Box::pin(self.post(headers, body))
     }
+}
+
+/// An error with all its causes: the outermost often says no more than "client error".
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
 }
 
 fn builder() -> Builder {

@@ -46,6 +46,8 @@ async fn controller(args: Controller) -> Result<()> {
 
 fn tencent_variables() -> Vec<(String, String)> {
     std::env::vars()
-        .filter(|(name, _)| name.starts_with("TENCENTCLOUD_"))
+        .filter(|(name, _)| {
+            name.starts_with("TENCENTCLOUD_") || name.starts_with("TKE_") || name == "HOME"
+        })
         .collect()
 }

@@ -1,18 +1,23 @@
 //! The CLB client of the moment: built from settings, environment and TKE's ConfigMap, and built anew
 //! when the settings change. Where it cannot be built, every user of it gets the reason.
 
+mod locate;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clb::{
-    Client, Config, Credentials, CredentialsError, DirectoryCredentials, Endpoint, EnvCredentials,
-    Observer, ProvideCredentials, Region,
+    BuildError, ChainConfig, Client, Config, CredentialsChain, DirectoryCredentials, Endpoint,
+    Metadata, Observer, Region,
 };
 use direct_access::{Settings, names};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use locate::Located;
 
 /// How long one CLB call may take with its retries. Shorter than what is left of a lease that is
 /// renewed on time (7 s), so that no call outlives the right to make it.
@@ -25,7 +30,7 @@ pub struct Sources {
     pub credentials_dir: PathBuf,
     /// File with the private CA of the endpoint; may be absent.
     pub endpoint_ca: PathBuf,
-    /// The environment's `TENCENTCLOUD_*` variables.
+    /// The environment's `TENCENTCLOUD_*` and `TKE_*` variables, and `HOME`.
     pub environment: Vec<(String, String)>,
 }
 
@@ -34,6 +39,12 @@ pub struct Sources {
 pub struct Cloud {
     current: Arc<RwLock<Result<Client, String>>>,
     vpc: Arc<RwLock<Option<String>>>,
+    /// What it was last built from.
+    built_from: Arc<Mutex<Option<(Settings, TkeConfig)>>>,
+    /// What the metadata service said, once it was asked.
+    located: Arc<RwLock<Option<Located>>>,
+    /// Woken where nothing else says what the metadata service may know.
+    locating: Arc<Notify>,
     sources: Arc<Sources>,
     observer: Arc<dyn Observer>,
 }
@@ -45,6 +56,9 @@ impl Cloud {
         Self {
             current: Arc::new(RwLock::new(none)),
             vpc: Arc::default(),
+            built_from: Arc::default(),
+            located: Arc::default(),
+            locating: Arc::default(),
             sources: Arc::new(sources),
             observer,
         }
@@ -55,8 +69,7 @@ impl Cloud {
         Self {
             current: Arc::new(RwLock::new(Ok(client))),
             vpc: Arc::new(RwLock::new(vpc)),
-            sources: Arc::default(),
-            observer: Arc::new(clb::NoObserver),
+            ..Self::new(Sources::default(), Arc::new(clb::NoObserver))
         }
     }
 
@@ -70,10 +83,25 @@ impl Cloud {
         self.vpc.read().clone()
     }
 
-    /// Builds the client anew.
+    /// Builds the client anew, and has the metadata service asked for what nothing else says.
     pub fn rebuild(&self, settings: &Settings, tke: &TkeConfig) {
-        *self.vpc.write() = settings.vpc_id.clone().or_else(|| tke.vpc.clone());
-        let built = self.build(settings, tke.region.as_deref());
+        *self.built_from.lock() = Some((settings.clone(), tke.clone()));
+        self.take(settings, tke);
+        let asked = self.located.read().is_some();
+        let unknown = |error: &NoRegion| matches!(error, NoRegion::Unknown(_));
+        let no_region = self
+            .region(settings, tke)
+            .is_err_and(|error| unknown(&error));
+        if no_region || (self.vpc().is_none() && !asked) {
+            self.locating.notify_one();
+        }
+    }
+
+    fn take(&self, settings: &Settings, tke: &TkeConfig) {
+        let located = self.located.read().clone().unwrap_or_default();
+        let vpc = settings.vpc_id.clone().or_else(|| tke.vpc.clone());
+        *self.vpc.write() = vpc.or(located.vpc);
+        let built = self.build(settings, tke);
         match &built {
             Ok(_) => tracing::info!(endpoint = settings.endpoint, "CLB client ready"),
             Err(problem) => tracing::warn!(problem, "no CLB client"),
@@ -81,45 +109,60 @@ impl Cloud {
         *self.current.write() = built;
     }
 
-    fn build(&self, settings: &Settings, tke_region: Option<&str>) -> Result<Client, String> {
+    fn build(&self, settings: &Settings, tke: &TkeConfig) -> Result<Client, String> {
         let endpoint: Endpoint = match &settings.endpoint {
             None => Endpoint::default(),
             Some(text) => text
                 .parse()
                 .map_err(|e| format!("setting endpoint: {}", chain(&e)))?,
         };
-        let region = self.region(settings, tke_region)?;
-        let credentials = Arc::new(Chain::new(&self.sources));
+        let region = self
+            .region(settings, tke)
+            .map_err(|error| error.to_string())?;
+        let extra_ca = std::fs::read(&self.sources.endpoint_ca).ok();
+        let credentials = self.sources.credentials(&endpoint, extra_ca.as_deref())?;
+        let credentials = Arc::new(credentials);
         let mut config = Config::new(endpoint, region, credentials, Arc::new(runtime::clock::now));
         config.call_timeout = CALL_TIMEOUT;
         config.observer = Arc::clone(&self.observer);
-        config.extra_ca_pem = std::fs::read(&self.sources.endpoint_ca).ok();
+        config.extra_ca_pem = extra_ca;
         Client::new(config).map_err(|e| chain(&e))
     }
 
-    fn region(&self, settings: &Settings, tke_region: Option<&str>) -> Result<Region, String> {
+    fn region(&self, settings: &Settings, tke: &TkeConfig) -> Result<Region, NoRegion> {
         let environment = self.sources.lookup("TENCENTCLOUD_REGION");
         let named = [
             ("setting region", settings.region.as_deref()),
             ("TENCENTCLOUD_REGION", environment.as_deref()),
             (
                 "ConfigMap kube-system/tke-config, key TKE_REGION",
-                tke_region,
+                tke.region.as_deref(),
             ),
         ];
         let first = named
             .into_iter()
             .find_map(|(place, value)| Some((place, value?)));
-        let Some((place, value)) = first else {
-            return Err(
-                "no region: set the key region in ConfigMap clb-gate-settings, e.g. ap-guangzhou"
-                    .to_owned(),
-            );
-        };
-        value
-            .parse()
-            .map_err(|error| format!("{place}: {}", chain(&error)))
+        if let Some((place, value)) = first {
+            let bad = |error| NoRegion::Bad(format!("{place}: {}", chain(&error)));
+            return value.parse().map_err(bad);
+        }
+        let located = self.located.read().clone().unwrap_or_default();
+        located.region.ok_or(NoRegion::Unknown(located.problem))
     }
+}
+
+/// Why there is no region.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum NoRegion {
+    /// What says it is wrong.
+    #[error("{0}")]
+    Bad(String),
+    /// Nothing says it, and the metadata service does not either, or was not asked yet.
+    #[error(
+        "no region: set the key region in ConfigMap clb-gate-settings, e.g. ap-guangzhou{}",
+        .0.as_ref().map(|why| format!(" ({why})")).unwrap_or_default()
+    )]
+    Unknown(Option<String>),
 }
 
 /// What TKE's ConfigMap says; nothing outside TKE.
@@ -148,40 +191,48 @@ pub async fn tke_config(client: &kube::Client) -> TkeConfig {
     }
 }
 
+/// The place to look for a pod's identity and for the machine's metadata other than Tencent's own: a
+/// simulator's, or a proxy's.
+const STS_ENDPOINT: &str = "TENCENTCLOUD_STS_ENDPOINT";
+const METADATA_ENDPOINT: &str = "TENCENTCLOUD_METADATA_ENDPOINT";
+
 impl Sources {
+    /// The mounted Secret is what we were told explicitly; then Tencent's usual places.
+    fn credentials(
+        &self,
+        endpoint: &Endpoint,
+        extra_ca: Option<&[u8]>,
+    ) -> Result<CredentialsChain, String> {
+        let sources = self.clone();
+        let env = Arc::new(move |name: &str| sources.lookup(name));
+        let mut config = ChainConfig::new(env, Arc::new(runtime::clock::now));
+        let directory = DirectoryCredentials::new(&self.credentials_dir);
+        let name = format!("the mounted Secret {}", self.credentials_dir.display());
+        config.explicit = Some((name, Arc::new(directory)));
+        config.extra_ca_pem = extra_ca.map(<[u8]>::to_vec);
+        let sts = self.endpoint(STS_ENDPOINT)?;
+        config.sts = sts
+            .or_else(|| endpoint.of_service("sts"))
+            .unwrap_or(config.sts);
+        config.metadata = Some(self.metadata_endpoint()?);
+        config.build().map_err(|e: BuildError| chain(&e))
+    }
+
+    fn metadata_endpoint(&self) -> Result<Endpoint, String> {
+        let named = self.endpoint(METADATA_ENDPOINT)?;
+        Ok(named.unwrap_or_else(Metadata::default_endpoint))
+    }
+
+    fn endpoint(&self, name: &str) -> Result<Option<Endpoint>, String> {
+        let parsed = self.lookup(name).map(|text| text.parse()).transpose();
+        parsed.map_err(|error: clb::ParseEndpointError| format!("{name}: {}", chain(&error)))
+    }
+
     fn lookup(&self, name: &str) -> Option<String> {
         let found = self.environment.iter().find(|(key, _)| key == name);
         found
             .map(|(_, value)| value.clone())
             .filter(|value| !value.is_empty())
-    }
-}
-
-/// The mounted Secret first, then the environment.
-struct Chain {
-    directory: DirectoryCredentials,
-    environment: Sources,
-}
-
-impl Chain {
-    fn new(sources: &Sources) -> Self {
-        let directory = DirectoryCredentials::new(&sources.credentials_dir);
-        Self {
-            directory,
-            environment: sources.clone(),
-        }
-    }
-}
-
-impl ProvideCredentials for Chain {
-    fn credentials(&self) -> Result<Credentials, CredentialsError> {
-        let mounted = self.directory.credentials();
-        let absent = matches!(mounted, Err(CredentialsError::Missing { .. }));
-        if !absent || self.environment.lookup(clb::SECRET_ID).is_none() {
-            return mounted;
-        }
-        let sources = self.environment.clone();
-        EnvCredentials::new(move |name: &str| sources.lookup(name)).credentials()
     }
 }
 
@@ -227,7 +278,14 @@ mod tests {
     }
 
     fn region(cloud: &Cloud, settings: &Settings, tke: Option<&str>) -> Result<String, String> {
-        cloud.region(settings, tke).map(|region| region.to_string())
+        let tke = TkeConfig {
+            region: tke.map(str::to_owned),
+            vpc: None,
+        };
+        let region = cloud.region(settings, &tke);
+        region
+            .map(|region| region.to_string())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -270,19 +328,49 @@ mod tests {
         assert!(cloud.client().unwrap_err().contains("setting endpoint"));
     }
 
-    #[test]
-    fn credentials_fall_back_to_the_environment() {
+    async fn secret_id(sources: &Sources) -> Result<String, String> {
+        let chain = sources.credentials(&Endpoint::default(), None).unwrap();
+        let found = clb::ProvideCredentials::credentials(&chain).await;
+        found
+            .map(|credentials| credentials.secret_id)
+            .map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn credentials_are_the_mounted_ones_and_else_the_environments() {
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
-        let sources = Sources {
-            credentials_dir: PathBuf::from("/nowhere"),
-            environment: vec![pair(clb::SECRET_ID, "id"), pair(clb::SECRET_KEY, "key")],
+        let directory = tempfile::tempdir().unwrap();
+        // Nobody listens there.
+        let nowhere = pair(METADATA_ENDPOINT, "http://127.0.0.1:1");
+        let none = Sources {
+            credentials_dir: directory.path().to_owned(),
+            environment: vec![nowhere.clone()],
             ..Sources::default()
         };
-        assert!(Chain::new(&sources).credentials().is_ok());
-        let none = Sources {
-            environment: vec![],
-            ..sources
+        let error = secret_id(&none).await.unwrap_err();
+        for place in [
+            directory.path().to_str().unwrap(),
+            "the environment",
+            "127.0.0.1:1",
+        ] {
+            assert!(error.contains(place), "{error}");
+        }
+        let sources = Sources {
+            environment: vec![
+                pair(clb::SECRET_ID, "env"),
+                pair(clb::SECRET_KEY, "k"),
+                nowhere,
+            ],
+            ..none
         };
-        assert!(Chain::new(&none).credentials().is_err());
+        assert_eq!(secret_id(&sources).await.unwrap(), "env");
+        std::fs::write(directory.path().join(clb::SECRET_ID), "mounted").unwrap();
+        let half = secret_id(&sources).await.unwrap_err();
+        assert!(
+            half.contains("TENCENTCLOUD_SECRET_KEY is not set"),
+            "{half}"
+        );
+        std::fs::write(directory.path().join(clb::SECRET_KEY), "k").unwrap();
+        assert_eq!(secret_id(&sources).await.unwrap(), "mounted");
     }
 }

@@ -119,6 +119,11 @@ impl Leader {
         let metrics = Metrics::register(registry);
         let cluster = Arc::new(Cluster::default());
         let cloud = Cloud::new(config.sources.clone(), metrics.observer());
+        let locating = cloud.clone();
+        supervisor.spawn_support("locate", async move {
+            locating.locate().await;
+            Ok(())
+        });
         let caches = (&cluster, &cloud, readiness);
         Ok(Self {
             heal_metrics: heal::HealMetrics::register(registry),

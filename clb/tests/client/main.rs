@@ -9,7 +9,10 @@
 )]
 
 mod actions;
+mod advice;
+mod credentials;
 mod local;
+mod metadata;
 mod parts;
 mod samples;
 mod support;

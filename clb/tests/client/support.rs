@@ -184,13 +184,19 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> std::io::Resul
         };
         headers.insert(name.trim().to_lowercase(), value.trim().to_owned());
     }
-    let length = headers.get("content-length").unwrap().parse().unwrap();
-    let mut body = vec![0; length];
+    let length = headers
+        .get("content-length")
+        .map_or(Ok(0), |text| text.parse());
+    let mut body = vec![0; length.unwrap()];
     stream.read_exact(&mut body).await?;
     Ok(Some(Request {
         line: line.trim().to_owned(),
         headers,
-        body: serde_json::from_slice(&body).unwrap(),
+        // A GET has none.
+        body: match body.as_slice() {
+            [] => serde_json::Value::Null,
+            body => serde_json::from_slice(body).unwrap(),
+        },
     }))
 }
 

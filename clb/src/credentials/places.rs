@@ -1,84 +1,22 @@
-//! Who we are to the API. A provider is asked at every call, so that a rotated secret is used at the
-//! next one without a restart.
+//! Credentials that lie somewhere: in the program, the environment, a mounted Secret, a file.
 
 use secrecy::SecretString;
-use std::fmt;
+use std::collections::HashMap;
+use std::future::ready;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The key id's name, in the environment and in a mounted Secret alike.
-pub const SECRET_ID: &str = "TENCENTCLOUD_SECRET_ID";
-/// The key's name.
-pub const SECRET_KEY: &str = "TENCENTCLOUD_SECRET_KEY";
-/// The session token's name; only temporary credentials have one.
-pub const TOKEN: &str = "TENCENTCLOUD_TOKEN";
-
-/// An API key.
-#[derive(Clone)]
-pub struct Credentials {
-    /// The key's id. Not a secret by itself.
-    pub secret_id: String,
-    /// The key.
-    pub secret_key: SecretString,
-    /// The session token of temporary credentials.
-    pub token: Option<SecretString>,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("secret_id", &self.secret_id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A source of credentials. It is asked before every call and must answer at once.
-pub trait ProvideCredentials: Send + Sync {
-    /// The credentials to use now.
-    fn credentials(&self) -> Result<Credentials, CredentialsError>;
-}
-
-/// Why there are no credentials.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CredentialsError {
-    /// A value is absent or empty.
-    #[error(
-        "{name} is not set in {place}; set {SECRET_ID} and {SECRET_KEY}, and {TOKEN} for temporary credentials"
-    )]
-    Missing {
-        /// Which value.
-        name: &'static str,
-        /// Where it was looked for.
-        place: String,
-    },
-    /// A value cannot be part of a request.
-    #[error(
-        "{name} in {place} has characters that no Tencent Cloud key has; accepted is printable ASCII without spaces"
-    )]
-    Malformed {
-        /// Which value.
-        name: &'static str,
-        /// Where it was read.
-        place: String,
-    },
-    /// A file of a mounted Secret cannot be read.
-    #[error("cannot read {}: {cause}", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: io::Error,
-    },
-}
+use super::{
+    Credentials, CredentialsError, Obtaining, ProvideCredentials, SECRET_ID, SECRET_KEY, TOKEN,
+};
 
 /// Credentials that never change.
 #[derive(Clone, Debug)]
 pub struct StaticCredentials(pub Credentials);
 
 impl ProvideCredentials for StaticCredentials {
-    fn credentials(&self) -> Result<Credentials, CredentialsError> {
-        Ok(self.0.clone())
+    fn credentials(&self) -> Obtaining<'_> {
+        Box::pin(ready(Ok(self.0.clone())))
     }
 }
 
@@ -94,8 +32,9 @@ impl<F: Fn(&str) -> Option<String> + Send + Sync> EnvCredentials<F> {
 }
 
 impl<F: Fn(&str) -> Option<String> + Send + Sync> ProvideCredentials for EnvCredentials<F> {
-    fn credentials(&self) -> Result<Credentials, CredentialsError> {
-        assemble("the environment", |name| Ok((self.0)(name)))
+    fn credentials(&self) -> Obtaining<'_> {
+        let read = assemble("the environment", |name| Ok((self.0)(name)));
+        Box::pin(ready(read))
     }
 }
 
@@ -111,12 +50,58 @@ impl DirectoryCredentials {
 }
 
 impl ProvideCredentials for DirectoryCredentials {
-    fn credentials(&self) -> Result<Credentials, CredentialsError> {
+    fn credentials(&self) -> Obtaining<'_> {
         let version = current_version(&self.0);
-        assemble(&self.0.display().to_string(), |name| {
+        let read = assemble(&self.0.display().to_string(), |name| {
             read_optional(version.join(name))
+        });
+        Box::pin(ready(read))
+    }
+}
+
+/// Credentials from a file as Tencent's SDKs read it: `secret_id`, `secret_key` and `token` in the
+/// section `[default]`. Read at every call.
+#[derive(Clone, Debug)]
+pub struct FileCredentials(PathBuf);
+
+impl FileCredentials {
+    /// Reads from `file`, which need not exist yet.
+    pub fn new(file: impl Into<PathBuf>) -> Self {
+        Self(file.into())
+    }
+
+    fn read(&self) -> Result<Credentials, CredentialsError> {
+        let text = read_optional(self.0.clone())?.unwrap_or_default();
+        let values = default_section(&text);
+        assemble(&self.0.display().to_string(), |name| {
+            let key = match name {
+                SECRET_ID => "secret_id",
+                SECRET_KEY => "secret_key",
+                _ => "token",
+            };
+            Ok(values.get(key).map(|value| (*value).to_owned()))
         })
     }
+}
+
+impl ProvideCredentials for FileCredentials {
+    fn credentials(&self) -> Obtaining<'_> {
+        Box::pin(ready(self.read()))
+    }
+}
+
+fn default_section(text: &str) -> HashMap<&str, &str> {
+    let mut values = HashMap::new();
+    let mut within = false;
+    for line in text.lines().map(str::trim) {
+        if let Some(section) = line.strip_prefix('[') {
+            within = section.trim_end_matches(']').trim() == "default";
+        } else if within && !line.starts_with(['#', ';']) {
+            let pair = line.split_once('=');
+            values.extend(pair.map(|(key, value)| (key.trim(), value.trim())));
+        }
+    }
+    values
 }
 
 /// The kubelet swaps the link `..data` to publish a new version of a Secret. Following it once for
@@ -133,22 +118,30 @@ fn read_optional(path: PathBuf) -> Result<Option<String>, CredentialsError> {
     }
 }
 
+/// Neither id nor key is no credentials; one of the two is a mistake somebody must hear of.
 fn assemble(
     place: &str,
     read: impl Fn(&'static str) -> Result<Option<String>, CredentialsError>,
 ) -> Result<Credentials, CredentialsError> {
     let value = |name| read(name)?.map_or(Ok(None), |text| checked(name, place, &text));
-    let required = |name| {
-        value(name)?.ok_or_else(|| CredentialsError::Missing {
-            name,
-            place: place.to_owned(),
-        })
+    let (id, key, token) = (value(SECRET_ID)?, value(SECRET_KEY)?, value(TOKEN)?);
+    let missing = |name| CredentialsError::Missing {
+        name,
+        place: place.to_owned(),
     };
-    Ok(Credentials {
-        secret_id: required(SECRET_ID)?,
-        secret_key: required(SECRET_KEY)?.into(),
-        token: value(TOKEN)?.map(SecretString::from),
-    })
+    match (id, key) {
+        (Some(secret_id), Some(key)) => Ok(Credentials {
+            secret_id,
+            secret_key: key.into(),
+            token: token.map(SecretString::from),
+        }),
+        (None, None) => Err(CredentialsError::Absent {
+            place: place.to_owned(),
+            problem: format!("{SECRET_ID} is not set"),
+        }),
+        (None, Some(_)) => Err(missing(SECRET_ID)),
+        (Some(_), None) => Err(missing(SECRET_KEY)),
+    }
 }
 
 /// Trims what editors and `echo` leave behind; empty is absent.
@@ -171,17 +164,27 @@ fn checked(
 mod tests {
     use super::*;
     use secrecy::ExposeSecret;
+    use std::task::{Context, Poll};
 
     fn env(
         pairs: &'static [(&'static str, &'static str)],
     ) -> Result<Credentials, CredentialsError> {
-        EnvCredentials::new(|name: &str| {
+        now(&EnvCredentials::new(|name: &str| {
             pairs
                 .iter()
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| (*value).to_owned())
-        })
-        .credentials()
+        }))
+    }
+
+    /// These providers never wait.
+    fn now(provider: &dyn ProvideCredentials) -> Result<Credentials, CredentialsError> {
+        let mut asked = provider.credentials();
+        let waker = std::task::Waker::noop();
+        match asked.as_mut().poll(&mut Context::from_waker(waker)) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => panic!("it waits"),
+        }
     }
 
     #[test]
@@ -237,18 +240,48 @@ mod tests {
             std::fs::rename(link, dir.path().join("..data")).unwrap();
         };
         let provider = DirectoryCredentials::new(dir.path());
-        let missing = provider.credentials().unwrap_err().to_string();
+        let missing = now(&provider).unwrap_err().to_string();
         assert!(
             missing.contains(&dir.path().display().to_string()),
             "{missing}"
         );
         for key in ["one", "two"] {
             publish(&format!("..{key}"), key);
-            let got = provider.credentials().unwrap();
+            let got = now(&provider).unwrap();
             assert_eq!(
                 (got.secret_id, got.secret_key.expose_secret()),
                 (format!("id-{key}"), key)
             );
         }
+    }
+
+    #[test]
+    fn half_of_a_key_is_a_mistake_and_none_is_no_credentials() {
+        assert!(env(&[]).unwrap_err().is_absent());
+        assert!(!env(&[(SECRET_ID, "AKID")]).unwrap_err().is_absent());
+        assert!(!env(&[(SECRET_KEY, "key")]).unwrap_err().is_absent());
+    }
+
+    #[test]
+    fn a_file_is_read_as_the_sdks_read_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "[other]\nsecret_id = no\n[default]\n# a comment = x\nsecret_id = AKID\n\
+                    secret_key=a=b\nrole_arn = r\n[last]\nsecret_id = no\n";
+        std::fs::write(file.path(), text).unwrap();
+        let got = now(&FileCredentials::new(file.path())).unwrap();
+        assert_eq!(
+            (got.secret_id.as_str(), got.secret_key.expose_secret()),
+            ("AKID", "a=b")
+        );
+        assert!(got.token.is_none());
+
+        std::fs::write(file.path(), "[other]\nsecret_id = no\n").unwrap();
+        let absent = now(&FileCredentials::new(file.path())).unwrap_err();
+        assert!(absent.is_absent(), "{absent}");
+        assert!(
+            now(&FileCredentials::new("/nowhere"))
+                .unwrap_err()
+                .is_absent()
+        );
     }
 }
