@@ -143,11 +143,12 @@ impl Client {
         let deadline = self.deadline();
         let (mut number, mut replaced) = (0, false);
         loop {
+            // Boxed, because it is most of what every caller's future would carry.
             let Attempt {
                 credentials,
                 measured,
                 result,
-            } = self.attempt(&site, body.clone(), deadline).await;
+            } = Box::pin(self.attempt(&site, body.clone(), deadline)).await;
             let again = match (&result, credentials) {
                 (Err(error), Some(used)) if !replaced && refuses_credentials(error) => {
                     replaced = true;
