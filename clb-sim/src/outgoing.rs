@@ -13,6 +13,9 @@
 //!    transparent` recognises that one of our sockets waits for them and marks them; a policy route
 //!    sends what is marked to the loopback table, so that it is delivered here and not forwarded.
 //!
+//! A target that reaches itself through the VIP gets packets from its own address, which it drops: the
+//! loopback problem of a real CLB.
+//!
 //! What cannot be bound is left to the kernel's choice: the target then sees this machine.
 
 use socket2::{Domain, Protocol, Socket, Type};

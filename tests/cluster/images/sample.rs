@@ -1,6 +1,7 @@
 //! The application of demo and journeys: an HTTP server on 8080 that says which pod answered, can be
 //! slow on request, and serves on for a while after SIGTERM, as an application behind a load balancer
-//! should.
+//! should. On the same port over UDP it answers the same to every datagram. `/via?to=ADDR` asks another
+//! of its kind, over UDP with `&udp=true`: so a pod is a client.
 //!
 //! Environment: `GRACE`, seconds it serves on after SIGTERM (10); `DELAY_SECONDS` before it listens
 //! (0); `PORT` (8080).
@@ -17,11 +18,14 @@ use axum::extract::{ConnectInfo, Query};
 use axum::http::StatusCode;
 use axum::routing::get;
 use serde::Deserialize;
-use tokio::net::{TcpListener, lookup_host};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The longest a request to `/slow` waits: longer than any drain, short enough to end.
 const SLOWEST: Duration = Duration::from_mins(2);
+/// How long `/via` waits for the other's answer.
+const ASKED: Duration = Duration::from_secs(3);
 
 #[derive(Deserialize)]
 struct Slow {
@@ -31,6 +35,13 @@ struct Slow {
 #[derive(Deserialize)]
 struct Resolve {
     name: String,
+}
+
+#[derive(Deserialize)]
+struct Via {
+    to: SocketAddr,
+    #[serde(default)]
+    udp: bool,
 }
 
 #[tokio::main]
@@ -52,16 +63,19 @@ async fn serve() -> anyhow::Result<()> {
     }
     let port = number("PORT", 8080);
     let listener = TcpListener::bind(("0.0.0.0", port)).await?;
+    let datagrams = UdpSocket::bind(("0.0.0.0", port)).await?;
     say(&format!("listening on {port}"));
     let router = Router::new()
         .route("/", get(who))
         .route("/healthz", get(async || "ok\n"))
         .route("/slow", get(slow))
         .route("/resolve", get(resolve))
+        .route("/via", get(via))
         .into_make_service_with_connect_info::<SocketAddr>();
     let grace = seconds("GRACE", 10);
     tokio::select! {
         served = axum::serve(listener, router) => served?,
+        () = echo(&datagrams) => {}
         () = async {
             terminated.recv().await;
             say(&format!("SIGTERM: serving on for {} s", grace.as_secs()));
@@ -71,15 +85,70 @@ async fn serve() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The pod's name and the client's address.
 async fn who(ConnectInfo(client): ConnectInfo<SocketAddr>) -> String {
+    introduction(client)
+}
+
+/// The pod's name and the client's address.
+fn introduction(client: SocketAddr) -> String {
     let pod = env::var("HOSTNAME").unwrap_or_default();
     format!("{pod} {}\n", client.ip())
+}
+
+/// Answers every datagram; one that cannot be answered is nobody's loss.
+async fn echo(socket: &UdpSocket) {
+    let mut datagram = [0; 2048];
+    loop {
+        if let Ok((_, client)) = socket.recv_from(&mut datagram).await {
+            let _ = socket
+                .send_to(introduction(client).as_bytes(), client)
+                .await;
+        }
+    }
 }
 
 async fn slow(client: ConnectInfo<SocketAddr>, Query(slow): Query<Slow>) -> String {
     tokio::time::sleep(Duration::from_millis(slow.ms).min(SLOWEST)).await;
     who(client).await
+}
+
+/// What another one answers to this pod.
+async fn via(Query(via): Query<Via>) -> (StatusCode, String) {
+    let asked = async {
+        if via.udp {
+            ask_datagram(via.to).await
+        } else {
+            ask(via.to).await
+        }
+    };
+    match tokio::time::timeout(ASKED, asked).await {
+        Ok(Ok(answer)) => (StatusCode::OK, answer),
+        Ok(Err(error)) => (StatusCode::BAD_GATEWAY, format!("{}: {error}\n", via.to)),
+        Err(_) => (
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("{}: no answer\n", via.to),
+        ),
+    }
+}
+
+async fn ask(to: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(to).await?;
+    let request = format!("GET / HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    Ok(body.to_owned())
+}
+
+async fn ask_datagram(to: SocketAddr) -> std::io::Result<String> {
+    let socket = UdpSocket::bind("0.0.0.0:0").await?;
+    socket.connect(to).await?;
+    socket.send(b"who").await?;
+    let mut answer = [0; 2048];
+    let length = socket.recv(&mut answer).await?;
+    let answer = answer.get(..length).unwrap_or_default();
+    Ok(String::from_utf8_lossy(answer).into_owned())
 }
 
 /// The addresses of a name, as this pod's DNS server gives them.

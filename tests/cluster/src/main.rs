@@ -24,6 +24,7 @@ mod runs;
 mod session;
 mod setup;
 mod simulator;
+mod way_back;
 
 use std::fs;
 use std::path::PathBuf;

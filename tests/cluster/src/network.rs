@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use tokio::process::Command;
 
 use crate::process::capture;
+use crate::way_back;
 
 /// The bridge: control plane, CLB, DNS, and where the user's command runs.
 pub(crate) const CORE: &str = "198.18.0.1";
@@ -20,6 +21,13 @@ pub(crate) const KUBERNETES_SERVICE: &str = "198.19.0.1";
 pub(crate) const SERVICES: &str = "198.19.0.0/16";
 /// The bridge's name.
 pub(crate) const BRIDGE: &str = "core";
+/// The hardware address of the control plane and the CLB on it, by which nodes know what comes from
+/// there; locally administered.
+pub(crate) const CORE_HARDWARE: &str = "02:63:6c:62:00:01";
+/// The bridge of a node's pods.
+pub(crate) const PODS_BRIDGE: &str = "pods";
+/// Its hardware address, fixed so that it does not change as pods come and go.
+const PODS_HARDWARE: &str = "02:63:6c:62:00:02";
 /// How many nodes there are: a drained node's pods need somewhere to go, and more cost memory.
 pub(crate) const NODES: [Node; 2] = [Node { number: 1 }, Node { number: 2 }];
 
@@ -31,6 +39,20 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net/ipv4/tcp_tw_reuse", "1"),
     ("net/core/somaxconn", "8192"),
     ("net/ipv4/tcp_max_syn_backlog", "8192"),
+    // The CLB passes clients' packets on with the clients' addresses (`way_back`): packets come from
+    // where their source does not lie, even back to the client's own node.
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
+    ("net/ipv4/conf/all/accept_local", "1"),
+];
+
+/// A node's settings of its pods' bridge, [`PODS_BRIDGE`]. The bridge's ports do not see each other
+/// ([`crate::node`]), so the node answers for all pods, at once, and routes between them.
+const NODE_SETTINGS: &[(&str, &str)] = &[
+    ("net/ipv4/conf/pods/proxy_arp_pvlan", "1"),
+    ("net/ipv4/neigh/pods/proxy_delay", "0"),
+    ("net/ipv4/conf/all/send_redirects", "0"),
+    ("net/ipv4/conf/pods/send_redirects", "0"),
 ];
 
 /// A node's place in the network.
@@ -88,7 +110,7 @@ pub(crate) async fn prepare() -> Result<()> {
         command.args(["sh", "-c", &settings_script()]);
         capture(command, None).await?;
     }
-    Ok(())
+    way_back::prepare().await
 }
 
 /// Whether anything answers at `address`.
@@ -104,7 +126,7 @@ pub(crate) async fn connects(address: &str) -> Result<()> {
 fn core_commands() -> String {
     let mut text = format!(
         "link set lo up\n\
-         link add {BRIDGE} type bridge\n\
+         link add {BRIDGE} address {CORE_HARDWARE} type bridge\n\
          addr add {CORE}/24 dev {BRIDGE}\n\
          link set {BRIDGE} up\n\
          route add {SERVICES} dev {BRIDGE}\n"
@@ -129,6 +151,8 @@ fn node_commands(node: Node) -> String {
         "link set lo up\n\
          addr add {}/24 dev eth0\n\
          link set eth0 up\n\
+         link add {PODS_BRIDGE} address {PODS_HARDWARE} type bridge\n\
+         link set {PODS_BRIDGE} up\n\
          route add default via {CORE}\n",
         node.address(),
     );
@@ -141,15 +165,18 @@ fn node_commands(node: Node) -> String {
 }
 
 fn settings_script() -> String {
-    SETTINGS
-        .iter()
-        .fold(String::from("set -e\n"), |mut text, (name, value)| {
-            let _ = writeln!(text, "echo '{value}' > /proc/sys/{name}");
-            text
-        })
+    // Where the kernel can take bridged packets through the filters of routed ones, a pod's packet to
+    // a Service whose endpoint is its neighbour would be bridged after all, and lost.
+    let bridged = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    let mut text = format!("set -e\n[ ! -e {bridged} ] || echo 0 > {bridged}\n");
+    for (name, value) in SETTINGS.iter().chain(NODE_SETTINGS) {
+        let _ = writeln!(text, "echo '{value}' > /proc/sys/{name}");
+    }
+    text
 }
 
-async fn batch(args: &[&str], commands: &str) -> Result<()> {
+/// Runs a batch of `ip` commands.
+pub(crate) async fn batch(args: &[&str], commands: &str) -> Result<()> {
     let mut command = Command::new("ip");
     command.args(args);
     capture(command, Some(commands))

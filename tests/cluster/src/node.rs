@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use crate::cgroups;
 use crate::kubectl::Kubectl;
-use crate::network::{self, CORE, NODES};
+use crate::network::{self, CORE, NODES, PODS_BRIDGE};
 use crate::process::{Components, capture};
 use crate::setup::SYSTEM_FOLDERS;
 
@@ -138,11 +138,14 @@ impl<'a> Node<'a> {
             "name": "pods",
             "plugins": [{
                 "type": "bridge",
-                "bridge": "pods",
+                "bridge": PODS_BRIDGE,
                 "isGateway": true,
                 // A CLB forwards straight to the pod, so pods keep their own addresses everywhere.
                 "ipMasq": false,
                 "hairpinMode": true,
+                // A pod's answer to a client of the CLB that is its neighbour must take the way back
+                // through the CLB, not straight across the bridge: so nothing goes straight.
+                "portIsolation": true,
                 "ipam": {
                     "type": "host-local",
                     "ranges": [[{"subnet": self.place.pods()}]],

@@ -76,7 +76,13 @@ impl Simulator {
         components: &Components,
     ) -> Result<()> {
         let mut command = self.command(program, work);
-        command.args(["--vip-pool", VIPS, "--vip-interface", BRIDGE]);
+        command.args([
+            "--vip-pool",
+            VIPS,
+            "--vip-interface",
+            BRIDGE,
+            "--transparent",
+        ]);
         for node in NODES {
             command.args(["--reachable", &node.pods()]);
         }
