@@ -1,11 +1,12 @@
 //! The operator's own door, `/_sim/...`: what was called, what there is, and faults to come.
 //! Unsigned, so only on the plain listener.
 
-use crate::api::faults::{Calls, Fault};
-use crate::api::{Api, knows};
+use crate::api::Api;
+use crate::calls::Calls;
+use crate::faults::Fault;
 use crate::security_door;
 use crate::state::Model;
-use crate::state::parts::{Listener, LoadBalancer};
+use crate::state::parts::{Listener, LoadBalancer, Targets};
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, StatusCode};
@@ -24,7 +25,10 @@ pub(crate) fn answer(api: &Api, parts: &Parts, body: &Bytes) -> (StatusCode, Val
             (StatusCode::OK, json!({}))
         }
         (&Method::GET, "/_sim/state") => (StatusCode::OK, state(api)),
-        (&Method::GET, "/_sim/faults") => (StatusCode::OK, json!({ "faults": *api.faults.lock() })),
+        (&Method::GET, "/_sim/faults") => (
+            StatusCode::OK,
+            json!({ "faults": api.faults.lock().show() }),
+        ),
         (&Method::POST, "/_sim/faults") => done(add_fault(api, body)),
         (&Method::DELETE, "/_sim/faults") => {
             api.faults.lock().clear();
@@ -62,10 +66,10 @@ pub(crate) fn add_fault(api: &Api, body: &[u8]) -> Result<(), String> {
     serde_json::from_slice::<Fault>(body)
         .map_err(|error| error.to_string())
         .and_then(|fault| {
-            let known = knows(fault.action());
+            let now = api.shared.clock.now();
             api.faults
                 .lock()
-                .add(fault, known)
+                .add(fault, now)
                 .map_err(|refusal| refusal.message)
         })
 }
@@ -97,30 +101,43 @@ fn load_balancer(found: &LoadBalancer, errors: &BTreeMap<String, String>) -> Val
         "ready": found.active,
         "busy": found.pending.is_some(),
         "tags": found.tags,
+        "security_groups": found.security_groups,
+        "domain": found.more.domain,
+        "classic": found.more.classic,
         "listeners": listeners,
     })
 }
 
 fn listener(found: &Listener, errors: &BTreeMap<String, String>) -> Value {
-    let targets: Vec<Value> = found
-        .targets
-        .iter()
-        .map(|(address, target)| {
-            json!({
-                "ip": address.ip(),
-                "port": address.port(),
-                "weight": target.weight,
-                "tag": target.tag,
-                "health": if found.checks() { json!(target.health.verdict) } else { json!("Close") },
-            })
+    let rules = found.rules.iter().map(|rule| {
+        json!({
+            "id": rule.id,
+            "domain": rule.domain(),
+            "url": rule.url,
+            "targets": targets(&rule.targets, rule.check.on),
         })
-        .collect();
+    });
     json!({
         "id": found.id,
         "name": found.name,
         "protocol": found.protocol.name(),
         "port": found.port,
         "bind_error": errors.get(&found.id),
-        "targets": targets,
+        "rules": rules.collect::<Vec<_>>(),
+        "targets": targets(&found.targets, found.checks()),
     })
+}
+
+fn targets(of: &Targets, checked: bool) -> Vec<Value> {
+    of.iter()
+        .map(|(address, target)| {
+            json!({
+                "ip": address.ip(),
+                "port": address.port(),
+                "weight": target.weight,
+                "tag": target.tag,
+                "health": if checked { json!(target.health.verdict) } else { json!("Close") },
+            })
+        })
+        .collect()
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::switches::{BehaviourArgs, QuotaArgs};
 use clap::Parser;
 use clb_sim::{Cidr, Config, Delays, InitialLoadBalancer, TlsConfig};
 use std::net::SocketAddr;
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// nothing that depends on the source address of a client or of a health check from 100.64.0.0/10
     #[arg(long)]
     transparent: bool,
+    /// Faults to begin with: a JSON list of what POST /_sim/faults takes
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
     /// Keep the state in this file over a restart
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -55,8 +59,9 @@ pub(crate) struct Args {
     /// Pod addresses the VPC knows (repeatable); without, it knows all
     #[arg(long, value_name = "CIDR")]
     reachable: Vec<Cidr>,
-    /// A load balancer that exists from the start (repeatable)
-    #[arg(long, value_name = "ID[=NAME]", value_parser = load_balancer)]
+    /// A load balancer that exists from the start (repeatable); after commas: internal, classic,
+    /// vpc=ID
+    #[arg(long, value_name = "ID[=NAME][,...]", value_parser = load_balancer)]
     load_balancer: Vec<InitialLoadBalancer>,
     /// Calls per second and action; 0 is no limit
     #[arg(long, default_value_t = 20)]
@@ -73,15 +78,10 @@ pub(crate) struct Args {
     /// Latency added to every write besides, in milliseconds
     #[arg(long, default_value_t = 0)]
     write_ms: u32,
-    /// Do not keep the tags of targets
-    #[arg(long)]
-    ignore_tags: bool,
-    /// Listeners per load balancer
-    #[arg(long, default_value_t = 50)]
-    listener_quota: usize,
-    /// Targets per listener
-    #[arg(long, default_value_t = 200)]
-    target_quota: usize,
+    #[command(flatten)]
+    quotas: QuotaArgs,
+    #[command(flatten)]
+    behaviour: BehaviourArgs,
 }
 
 impl From<Args> for Config {
@@ -109,9 +109,9 @@ impl From<Args> for Config {
                 write_ms: args.write_ms,
                 task_ms: args.task_ms,
             },
-            ignore_tags: args.ignore_tags,
-            listener_quota: args.listener_quota,
-            target_quota: args.target_quota,
+            behaviour: args.behaviour.into(),
+            quotas: args.quotas.into(),
+            faults: args.faults,
             state: args.state,
             seed: None,
         }
@@ -119,14 +119,30 @@ impl From<Args> for Config {
 }
 
 fn load_balancer(text: &str) -> Result<InitialLoadBalancer, String> {
-    let (id, name) = text.split_once('=').unwrap_or((text, text));
+    let mut words = text.split(',');
+    let first = words.next().unwrap_or_default();
+    let (id, name) = first.split_once('=').unwrap_or((first, first));
     if !id.starts_with("lb-") || id.len() < 4 {
         return Err(format!("{id:?} is not a load balancer id: expected lb-..."));
     }
-    Ok(InitialLoadBalancer {
+    let mut wanted = InitialLoadBalancer {
         id: id.to_owned(),
         name: name.to_owned(),
-    })
+        ..InitialLoadBalancer::default()
+    };
+    for word in words {
+        match word.split_once('=') {
+            None if word == "internal" => wanted.internal = true,
+            None if word == "classic" => wanted.classic = true,
+            Some(("vpc", vpc)) => wanted.vpc_id = Some(vpc.to_owned()),
+            _ => {
+                return Err(format!(
+                    "{word:?} is not known: internal, classic and vpc=ID are"
+                ));
+            }
+        }
+    }
+    Ok(wanted)
 }
 
 #[cfg(test)]
@@ -144,5 +160,8 @@ mod tests {
         assert_eq!(load_balancer("lb-a=shop").unwrap().name, "shop");
         assert_eq!(load_balancer("lb-a").unwrap().name, "lb-a");
         assert!(load_balancer("shop").is_err() && load_balancer("lb-").is_err());
+        let old = load_balancer("lb-a=old,classic,vpc=vpc-other").unwrap();
+        assert!(old.classic && !old.internal && old.vpc_id.as_deref() == Some("vpc-other"));
+        assert!(load_balancer("lb-a,huge").is_err());
     }
 }

@@ -14,8 +14,10 @@
 
 mod admin;
 mod api;
+mod calls;
 mod cidr;
 mod clock;
+mod faults;
 mod forward;
 mod health;
 mod in_process;
@@ -31,8 +33,9 @@ mod store;
 mod tls;
 
 pub use cidr::{BadCidr, Cidr};
+pub use faults::FaultsError;
 pub use in_process::InProcess;
 pub use start::{Config, Handle, InitialLoadBalancer, StartError, TlsConfig, start};
-pub use state::Delays;
+pub use state::{Behaviour, Delays, OnAbsent, OnReregister, Quotas, Visible};
 pub use store::StoreError;
 pub use tls::TlsError;

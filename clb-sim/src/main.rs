@@ -1,6 +1,7 @@
 //! `clb-sim`: reads the command line, runs the simulator until a signal, says so.
 
 mod args;
+mod switches;
 
 use clap::Parser;
 use std::io::{IsTerminal, Write};

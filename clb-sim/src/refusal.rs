@@ -26,7 +26,12 @@ pub(crate) mod code {
     pub(crate) const AUTH_TOKEN: &str = "AuthFailure.TokenFailure";
     pub(crate) const BUSY: &str = "FailedOperation.ResourceInOperating";
     pub(crate) const CLIENT_TOKEN: &str = "InvalidParameter.ClientTokenLimitExceeded";
+    pub(crate) const DELETES_TOO_FAST: &str = "FailedOperation.FrequencyCheckRisk";
+    pub(crate) const DELETES_TARGETS: &str = "FailedOperation.TargetNumCheckRisk";
+    pub(crate) const DELETES_TRAFFIC: &str = "FailedOperation.TrafficCheckRisk";
+    pub(crate) const DENIED: &str = "OperationDenied";
     pub(crate) const DUPLICATE: &str = "InvalidParameterValue.Duplicate";
+    pub(crate) const INTERNAL: &str = "InternalError";
     pub(crate) const INVALID_ACTION: &str = "InvalidAction";
     pub(crate) const INVALID_FILTER: &str = "InvalidParameterValue.InvalidFilter";
     pub(crate) const INVALID_PARAMETER: &str = "InvalidParameter";
@@ -40,6 +45,7 @@ pub(crate) mod code {
     pub(crate) const MISSING: &str = "MissingParameter";
     pub(crate) const NO_SUCH_VERSION: &str = "NoSuchVersion";
     pub(crate) const PORT_CHECK: &str = "InvalidParameter.PortCheckFailed";
+    pub(crate) const PROTOCOL_CHECK: &str = "InvalidParameter.ProtocolCheckFailed";
     pub(crate) const RANGE: &str = "InvalidParameterValue.Range";
     pub(crate) const RATE: &str = "RequestLimitExceeded";
     pub(crate) const RESOURCE_INSUFFICIENT: &str = "ResourceInsufficient";

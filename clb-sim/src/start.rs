@@ -3,14 +3,15 @@
 use crate::api::{Api, Secret};
 use crate::cidr::Cidr;
 use crate::clock::Clock;
+use crate::faults::{self, Fault, FaultsError};
 use crate::forward;
 use crate::health::checker;
 use crate::open_files;
 use crate::outgoing::Outgoing;
 use crate::server::Door;
 use crate::shared::Shared;
-use crate::state::parts::Network;
-use crate::state::{Call, Delays, Model, NewLoadBalancer, Settings};
+use crate::state::parts::{More, Network};
+use crate::state::{Behaviour, Call, Delays, Model, NewLoadBalancer, Quotas, Settings};
 use crate::store::{self, Store, StoreError};
 use crate::tls::{self, TlsError};
 use std::collections::BTreeMap;
@@ -50,12 +51,12 @@ pub struct Config {
     pub rate: u32,
     /// How long calls and tasks take.
     pub delays: Delays,
-    /// Forget the tags of targets.
-    pub ignore_tags: bool,
-    /// Listeners per load balancer.
-    pub listener_quota: usize,
-    /// Targets per listener.
-    pub target_quota: usize,
+    /// What it does where the API's documentation is silent.
+    pub behaviour: Behaviour,
+    /// How much there may be, until that is set at run time.
+    pub quotas: Quotas,
+    /// Faults to begin with, a JSON list.
+    pub faults: Option<PathBuf>,
     /// Where the state is kept over a restart.
     pub state: Option<PathBuf>,
     /// Of the ids it makes; the same seed and calls give the same ids. Random without.
@@ -83,9 +84,9 @@ impl Default for Config {
                 task_ms: 200,
                 ..Delays::default()
             },
-            ignore_tags: false,
-            listener_quota: 50,
-            target_quota: 200,
+            behaviour: Behaviour::default(),
+            quotas: Quotas::default(),
+            faults: None,
             state: None,
             seed: None,
         }
@@ -104,12 +105,18 @@ pub struct TlsConfig {
 }
 
 /// A load balancer that exists from the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InitialLoadBalancer {
     /// Such as `lb-demo0001`.
     pub id: String,
     /// Its name; the id if the operator gave none.
     pub name: String,
+    /// `LoadBalancerType` INTERNAL, not OPEN.
+    pub internal: bool,
+    /// A classic one (`Forward` 0), which refuses writes.
+    pub classic: bool,
+    /// In this VPC and not in the one whose addresses are known.
+    pub vpc_id: Option<String>,
 }
 
 /// Why the simulator does not start.
@@ -129,6 +136,9 @@ pub enum StartError {
          without the option targets see this machine's address"
     )]
     Transparent(#[source] std::io::Error),
+    /// The faults file is unusable.
+    #[error(transparent)]
+    Faults(#[from] FaultsError),
     /// The state file is unusable.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -197,7 +207,20 @@ pub(crate) fn api(config: &Config, clock: Clock) -> Result<Api, StartError> {
         id: config.secret_id.clone(),
         key: config.secret_key.clone(),
     };
-    Ok(Api::new(shared, secret, config.region.clone(), config.rate))
+    let api = Api::new(shared, secret, config.region.clone(), config.rate);
+    for fault in load_faults(config)? {
+        let added = api.faults.lock().add(fault, clock.now());
+        added.map_err(|refusal| FaultsError::Content {
+            path: config.faults.clone().unwrap_or_default(),
+            message: refusal.message,
+        })?;
+    }
+    Ok(api)
+}
+
+fn load_faults(config: &Config) -> Result<Vec<Fault>, FaultsError> {
+    let path = config.faults.as_deref();
+    path.map_or_else(|| Ok(Vec::new()), faults::load)
 }
 
 fn run_parts(
@@ -266,9 +289,8 @@ fn settings(config: &Config) -> Settings {
         vip_pool: Some(config.vip_pool),
         reachable: config.reachable.clone(),
         delays: config.delays,
-        ignore_tags: config.ignore_tags,
-        listener_quota: config.listener_quota,
-        target_quota: config.target_quota,
+        behaviour: config.behaviour,
+        quotas: config.quotas,
     }
 }
 
@@ -276,18 +298,23 @@ fn add(model: &mut Model, wanted: &InitialLoadBalancer, clock: Clock) -> Result<
     let new = NewLoadBalancer {
         id: wanted.id.clone(),
         name: wanted.name.clone(),
-        kind: Network::Open,
+        kind: if wanted.internal {
+            Network::Internal
+        } else {
+            Network::Open
+        },
         subnet_id: String::new(),
         tags: BTreeMap::new(),
         pass_to_target: true,
+        vpc_id: wanted.vpc_id.clone(),
+        vip: None,
+        more: More {
+            classic: wanted.classic,
+            ..More::default()
+        },
     };
     // It exists already: nobody waits for its creation.
-    let call = Call {
-        now: clock.now(),
-        request_id: model.ids.request(),
-        latency: 0,
-        operator: true,
-    };
+    let call = Call::operator(clock.now(), model.ids.request());
     let added = model.add_load_balancer(&call, new);
     added.map_err(|refusal| StartError::LoadBalancer {
         id: wanted.id.clone(),

@@ -1,7 +1,10 @@
 //! The actions served here: each with its name, its kind and the function that does it.
 
 use super::params::{self, Params};
-use super::{batch, listeners, load_balancers, reads, targets};
+use super::{
+    account, batch, batch_modify, bound, change_load_balancer, create_load_balancer, health,
+    listener_changes, listeners, load_balancers, rules, targets,
+};
 use crate::clock::Millis;
 use crate::refusal::Refusal;
 use crate::state::{Call, Delays, Model};
@@ -71,24 +74,34 @@ const fn write(name: &'static str, handler: Handler) -> Action {
 }
 
 /// Every action served here.
-pub(super) const ACTIONS: &[Action] = &[
+const ACTIONS: &[Action] = &[
     write("BatchDeregisterTargets", |m, c, b| {
         run(m, c, b, batch::deregister)
     }),
+    write("BatchModifyTargetTag", |m, c, b| {
+        run(m, c, b, batch_modify::modify_tag)
+    }),
     write("BatchModifyTargetWeight", |m, c, b| {
-        run(m, c, b, batch::modify_weight)
+        run(m, c, b, batch_modify::modify_weight)
     }),
     write("BatchRegisterTargets", |m, c, b| {
         run(m, c, b, batch::register)
     }),
     write("CreateListener", |m, c, b| run(m, c, b, listeners::create)),
     write("CreateLoadBalancer", |m, c, b| {
-        run(m, c, b, load_balancers::create)
+        run(m, c, b, create_load_balancer::create)
     }),
-    write("DeleteListener", |m, c, b| run(m, c, b, listeners::delete)),
+    write("CreateRule", |m, c, b| run(m, c, b, rules::create)),
+    write("DeleteListener", |m, c, b| {
+        run(m, c, b, listener_changes::delete)
+    }),
     write("DeleteLoadBalancer", |m, c, b| {
-        run(m, c, b, load_balancers::delete)
+        run(m, c, b, change_load_balancer::delete)
     }),
+    write("DeleteLoadBalancerListeners", |m, c, b| {
+        run(m, c, b, listener_changes::delete_many)
+    }),
+    write("DeleteRule", |m, c, b| run(m, c, b, rules::delete)),
     write("DeregisterTargets", |m, c, b| {
         run(m, c, b, targets::deregister)
     }),
@@ -98,17 +111,28 @@ pub(super) const ACTIONS: &[Action] = &[
     read("DescribeLoadBalancers", |m, c, b| {
         run(m, c, b, load_balancers::describe)
     }),
+    read("DescribeQuota", |m, c, b| run(m, c, b, account::quota)),
     read("DescribeTargetHealth", |m, c, b| {
-        run(m, c, b, reads::health)
+        run(m, c, b, health::describe)
     }),
-    read("DescribeTargets", |m, c, b| run(m, c, b, reads::targets)),
+    read("DescribeTargets", |m, c, b| run(m, c, b, bound::describe)),
     read("DescribeTaskStatus", |m, c, b| {
-        run(m, c, b, reads::task_status)
+        run(m, c, b, account::task_status)
     }),
+    write("ModifyListener", |m, c, b| {
+        run(m, c, b, listener_changes::modify)
+    }),
+    write("ModifyLoadBalancerAttributes", |m, c, b| {
+        run(m, c, b, change_load_balancer::modify_attributes)
+    }),
+    write("ModifyRule", |m, c, b| run(m, c, b, rules::modify)),
     write("ModifyTargetWeight", |m, c, b| {
         run(m, c, b, targets::modify_weight)
     }),
     write("RegisterTargets", |m, c, b| run(m, c, b, targets::register)),
+    write("SetLoadBalancerSecurityGroups", |m, c, b| {
+        run(m, c, b, change_load_balancer::set_groups)
+    }),
 ];
 
 fn run<P: Params>(
@@ -120,7 +144,12 @@ fn run<P: Params>(
     action(model, call, &params::read(body)?)
 }
 
-/// Whether this simulator serves the action.
-pub(crate) fn knows(action: &str) -> bool {
-    ACTIONS.iter().any(|known| known.name == action)
+/// The action of this name.
+pub(super) fn find(name: &str) -> Option<&'static Action> {
+    ACTIONS.iter().find(|known| known.name == name)
+}
+
+/// Whether the action reads or writes; none if it is not served here.
+pub(crate) fn kind_of(name: &str) -> Option<Kind> {
+    find(name).map(|action| action.kind)
 }

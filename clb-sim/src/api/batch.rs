@@ -1,23 +1,22 @@
-//! Targets of many listeners in one call: `BatchRegisterTargets`, `BatchDeregisterTargets`,
-//! `BatchModifyTargetWeight`.
+//! Targets of many listeners in one call: `BatchRegisterTargets` and `BatchDeregisterTargets`.
 //!
-//! The first two answer when the work is done: the load balancer is busy for as long as the call
-//! lasts. A listener that cannot be served is named in `FailListenerIdSet` while the others are
-//! served; a call of which no listener exists is refused.
+//! They answer when the work is done: the load balancer is busy for as long as the call lasts. A
+//! listener that cannot be served is named in `FailListenerIdSet` while the others are served; a
+//! call of which no listener can be served is refused.
 
 use super::Reply;
 use super::params::{Params, at_most, not_empty};
-use super::targets::{self, TargetFields};
-use crate::refusal::{Refusal, code};
+use super::places::{RuleName, place};
+use super::target_fields as fields;
+use super::targets;
+use crate::refusal::Refusal;
 use crate::state::parts::{Binding, Effect, TargetKey};
-use crate::state::{Call, Model};
+use crate::state::{Call, Fate, Model};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 
 const TARGETS_PER_CALL: usize = 500;
-const MODIFY_ITEMS: usize = 100;
-const TARGETS_PER_ITEM: usize = 50;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -37,23 +36,28 @@ struct BatchTarget {
     eni_ip: Option<String>,
     weight: Option<i64>,
     tag: Option<String>,
-    /// Needed for rules, which do not exist here yet.
-    #[serde(rename = "LocationId")]
-    _location_id: Option<String>,
+    location_id: Option<String>,
 }
 
 /// Listener id -> why it cannot be served.
 type Failures = BTreeMap<String, String>;
 
+/// What a call does to its targets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Bind,
+    Unbind,
+}
+
 pub(super) fn register(model: &mut Model, call: &Call, params: &Batch) -> Result<Reply, Refusal> {
-    let keys = keys(params)?;
+    let keys = keys(model, params)?;
     for key in &keys {
-        targets::in_vpc(model, key)?;
+        targets::in_vpc(model, &params.load_balancer_id, key)?;
     }
-    let failures = failures(model, &params.load_balancer_id, &keys, true)?;
+    let failures = failures(model, call, (&params.load_balancer_id, &keys), Work::Bind)?;
     let mut bindings = Vec::new();
     for (key, target) in keys.into_iter().zip(&params.targets) {
-        let weight = targets::weight("Targets.Weight", target.weight)?;
+        let weight = fields::weight("Targets.Weight", target.weight)?;
         if !failures.contains_key(&key.listener_id) {
             let tag = targets::kept_tag(model, target.tag.as_deref());
             bindings.push(Binding { key, weight, tag });
@@ -63,23 +67,27 @@ pub(super) fn register(model: &mut Model, call: &Call, params: &Batch) -> Result
 }
 
 pub(super) fn deregister(model: &mut Model, call: &Call, params: &Batch) -> Result<Reply, Refusal> {
-    let mut keys = keys(params)?;
-    let failures = failures(model, &params.load_balancer_id, &keys, false)?;
+    let mut keys = keys(model, params)?;
+    let failures = failures(model, call, (&params.load_balancer_id, &keys), Work::Unbind)?;
     keys.retain(|key| !failures.contains_key(&key.listener_id));
     finish(model, call, params, &failures, Effect::Unbind(keys))
 }
 
-fn keys(params: &Batch) -> Result<Vec<TargetKey>, Refusal> {
+fn keys(model: &Model, params: &Batch) -> Result<Vec<TargetKey>, Refusal> {
     not_empty("Targets", params.targets.len())?;
     at_most("Targets", params.targets.len(), TARGETS_PER_CALL)?;
-    targets::distinct(params.targets.iter().map(|target| {
-        let address = targets::address(
+    let load_balancer = model.load_balancer(&params.load_balancer_id)?;
+    fields::distinct(params.targets.iter().map(|target| {
+        let address = fields::address(
             target.instance_id.as_deref(),
             target.eni_ip.as_deref(),
             target.port,
         )?;
+        let listener = load_balancer.listener(&target.listener_id);
+        let takes_rule = listener.is_some_and(|listener| listener.protocol.has_rules());
         Ok(TargetKey {
             listener_id: target.listener_id.clone(),
+            location_id: target.location_id.clone().filter(|_| takes_rule),
             address,
         })
     }))
@@ -87,42 +95,70 @@ fn keys(params: &Batch) -> Result<Vec<TargetKey>, Refusal> {
 
 fn failures(
     model: &Model,
-    id: &str,
-    keys: &[TargetKey],
-    binding: bool,
+    call: &Call,
+    (id, keys): (&str, &[TargetKey]),
+    work: Work,
 ) -> Result<Failures, Refusal> {
-    let mut by_listener: BTreeMap<&str, Vec<&TargetKey>> = BTreeMap::new();
+    let mut by_place: BTreeMap<(&str, Option<&str>), Vec<&TargetKey>> = BTreeMap::new();
     for key in keys {
-        by_listener.entry(&key.listener_id).or_default().push(key);
+        let place = (key.listener_id.as_str(), key.location_id.as_deref());
+        by_place.entry(place).or_default().push(key);
     }
-    model.load_balancer(id)?;
-    let mut failures = Failures::new();
+    let mut failures = on_purpose(call, keys);
     let mut first = None;
-    for (listener_id, keys) in &by_listener {
-        if let Err(refusal) = servable(model, id, listener_id, keys, binding) {
+    for ((listener_id, location_id), keys) in &by_place {
+        let name = RuleName {
+            location_id: *location_id,
+            ..RuleName::default()
+        };
+        if let Err(refusal) = servable(model, (id, listener_id, name), keys, work) {
             failures.insert((*listener_id).to_owned(), refusal.message.clone());
             first.get_or_insert(refusal);
         }
     }
+    let all_fail = by_place.keys().all(|(id, _)| failures.contains_key(*id));
     match first {
-        Some(refusal) if failures.len() == by_listener.len() => Err(refusal),
+        Some(refusal) if all_fail => Err(refusal),
         _ => Ok(failures),
     }
 }
 
+/// The listeners that a fault picks.
+fn on_purpose(call: &Call, keys: &[TargetKey]) -> Failures {
+    let present = |id: &&String| keys.iter().any(|key| key.listener_id == **id);
+    let picked: Vec<&String> = match &call.fate {
+        Fate::Works | Fate::Silent => Vec::new(),
+        Fate::TaskFails(_) => keys.iter().map(|key| &key.listener_id).collect(),
+        Fate::Partly(named) if named.is_empty() => {
+            keys.iter().map(|key| &key.listener_id).take(1).collect()
+        }
+        Fate::Partly(named) => named.iter().filter(present).collect(),
+    };
+    let message = match &call.fate {
+        Fate::TaskFails(Some(message)) => message,
+        Fate::Works | Fate::TaskFails(None) | Fate::Silent | Fate::Partly(_) => {
+            "the simulator was told to fail this listener"
+        }
+    };
+    let failure = |id: &String| (id.clone(), message.to_owned());
+    picked.into_iter().map(failure).collect()
+}
+
 fn servable(
     model: &Model,
-    id: &str,
-    listener_id: &str,
+    (id, listener_id, name): (&str, &str, RuleName<'_>),
     keys: &[&TargetKey],
-    binding: bool,
+    work: Work,
 ) -> Result<(), Refusal> {
-    let listener = model.listener(id, listener_id)?;
-    targets::takes_targets(listener)?;
-    if binding {
-        targets::has_room(model, listener, keys.iter().copied())?;
+    let place = place(model, id, listener_id, name)?;
+    let keys = keys.iter().copied();
+    match work {
+        Work::Bind => {
+            targets::not_bound_twice(model, &place, keys.clone())?;
+            targets::has_room(model, &place, keys)
+        }
+        Work::Unbind => targets::absent_is_fine(model, &place, keys),
     }
-    Ok(())
 }
 
 fn finish(
@@ -133,75 +169,11 @@ fn finish(
     effect: Effect,
 ) -> Result<Reply, Refusal> {
     model.begin(call, &params.load_balancer_id, effect)?;
+    if model.settings.behaviour.batch_without_task {
+        model.tasks.forget(&call.request_id);
+    }
     let failed: Vec<&String> = failures.keys().collect();
     let message: Vec<&str> = failures.values().map(String::as_str).collect();
     let body = json!({ "FailListenerIdSet": failed, "Message": message.join("; ") });
     Ok(Reply::when_done(body, model.settings.delays.task_ms.into()))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct ModifyWeight {
-    load_balancer_id: String,
-    modify_list: Vec<Item>,
-}
-
-impl Params for ModifyWeight {}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-struct Item {
-    listener_id: String,
-    targets: Vec<TargetFields>,
-    weight: Option<i64>,
-    #[serde(rename = "LocationId")]
-    _location_id: Option<String>,
-    #[serde(rename = "Domain")]
-    _domain: Option<String>,
-    #[serde(rename = "Url")]
-    _url: Option<String>,
-}
-
-pub(super) fn modify_weight(
-    model: &mut Model,
-    call: &Call,
-    params: &ModifyWeight,
-) -> Result<Reply, Refusal> {
-    check_sizes(&params.modify_list)?;
-    let mut weights = Vec::new();
-    for item in &params.modify_list {
-        let listener = model.listener(&params.load_balancer_id, &item.listener_id)?;
-        targets::takes_targets(listener)?;
-        let keys = item
-            .targets
-            .iter()
-            .map(|target| targets::key(&item.listener_id, target));
-        let keys: Vec<TargetKey> = keys.collect::<Result<_, _>>()?;
-        weights.extend(targets::weights(
-            listener,
-            keys,
-            &item.targets,
-            item.weight,
-        )?);
-    }
-    targets::distinct(weights.iter().map(|(key, _)| Ok(key.clone())))?;
-    model.begin(call, &params.load_balancer_id, Effect::Weigh(weights))?;
-    Ok(Reply::now(json!({})))
-}
-
-fn check_sizes(items: &[Item]) -> Result<(), Refusal> {
-    not_empty("ModifyList", items.len())?;
-    at_most("ModifyList", items.len(), MODIFY_ITEMS)?;
-    for item in items {
-        not_empty("ModifyList.Targets", item.targets.len())?;
-        at_most("ModifyList.Targets", item.targets.len(), TARGETS_PER_ITEM)?;
-    }
-    let all: usize = items.iter().map(|item| item.targets.len()).sum();
-    if all > TARGETS_PER_CALL {
-        let message = format!(
-            "ModifyList names {all} targets; at most {TARGETS_PER_CALL} are accepted in one call"
-        );
-        return Err(Refusal::new(code::LENGTH, message));
-    }
-    Ok(())
 }

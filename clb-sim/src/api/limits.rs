@@ -40,16 +40,20 @@ impl Buckets {
         level.tokens = (level.tokens + passed * self.rate).min(full);
         level.at = now;
         if level.tokens < CALL {
-            let rate = self.rate;
-            let message = format!(
-                "Your current request times equals to `{}` in a second, which exceeds the frequency limit `{rate}` for a second. Please reduce the frequency of calls.",
-                rate + 1
-            );
-            return Err(Refusal::new(code::RATE, message));
+            return Err(refusal(self.rate));
         }
         level.tokens -= CALL;
         Ok(())
     }
+}
+
+/// What a call over the limit is told.
+pub(super) fn refusal(rate: i64) -> Refusal {
+    let message = format!(
+        "Your current request times equals to `{}` in a second, which exceeds the frequency limit `{rate}` for a second. Please reduce the frequency of calls.",
+        rate + 1
+    );
+    Refusal::new(code::RATE, message)
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
-//! `DescribeListeners`, `CreateListener` and `DeleteListener`.
+//! `DescribeListeners` and `CreateListener`.
 
 use super::Reply;
+use super::listener_fields::{check, scheduler, session};
 use super::params::{Params, at_most, not_empty, port};
+use super::rules;
 use crate::clock::beijing;
 use crate::refusal::{Refusal, code};
-use crate::state::health_check::{CheckedAs, HealthCheck, HealthCheckFields};
-use crate::state::parts::{Effect, Listener, LoadBalancer, Protocol, Scheduler};
+use crate::state::health_check::{HealthCheck, HealthCheckFields};
+use crate::state::parts::{Effect, Listener, LoadBalancer, Protocol, Scheduler, Targets};
 use crate::state::{Call, Model};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const IDS_PER_CALL: usize = 100;
 const PORTS_PER_CALL: usize = 50;
@@ -65,6 +67,8 @@ impl Wanted<'_> {
 }
 
 fn show(listener: &Listener) -> Value {
+    let rules = listener.rules.iter();
+    let rules = rules.map(|rule| rules::show(listener, rule)).collect();
     json!({
         "ListenerId": listener.id,
         "ListenerName": listener.name,
@@ -76,7 +80,7 @@ fn show(listener: &Listener) -> Value {
         "Scheduler": if listener.protocol.has_rules() { None } else { Some(listener.scheduler.name()) },
         "SessionExpireTime": listener.session_expire_s,
         "SniSwitch": i32::from(listener.sni),
-        "Rules": null,
+        "Rules": if listener.protocol.has_rules() { Value::Array(rules) } else { Value::Null },
         "TargetType": "NODE",
         "TargetGroup": null,
         "SessionType": "NORMAL",
@@ -131,7 +135,7 @@ impl Params for Create {
 pub(super) fn create(model: &mut Model, call: &Call, params: &Create) -> Result<Reply, Refusal> {
     let template = Template::read(params)?;
     let load_balancer = model.writable(call, &params.load_balancer_id)?;
-    check_room(load_balancer, &template, model.settings.listener_quota)?;
+    check_room(load_balancer, &template, model.quotas().listeners)?;
     let listeners: Vec<Listener> = template
         .ports
         .iter()
@@ -172,9 +176,9 @@ impl Template {
             protocol,
             names: names(params.listener_names.as_deref(), ports.len())?,
             ports,
-            check: check(protocol, params)?,
-            scheduler: scheduler(params.scheduler.as_deref())?,
-            session_expire_s: session(params.session_expire_time)?,
+            check: check(protocol, params.health_check.as_ref())?,
+            scheduler: scheduler(params.scheduler.as_deref())?.unwrap_or(Scheduler::Wrr),
+            session_expire_s: session(params.session_expire_time)?.unwrap_or(0),
             sni: params.sni_switch == Some(1),
             deregister_rst: params.deregister_target_rst.unwrap_or(false),
             certificate: params.certificate.clone(),
@@ -194,7 +198,8 @@ impl Template {
             deregister_rst: self.deregister_rst,
             certificate: self.certificate.clone(),
             created,
-            targets: BTreeMap::new(),
+            targets: Targets::new(),
+            rules: Vec::new(),
         }
     }
 }
@@ -257,47 +262,11 @@ fn names(given: Option<&[String]>, ports: usize) -> Result<Vec<String>, Refusal>
     Ok(names.to_vec())
 }
 
-/// Layer 7 is checked per rule; what is sent here for HTTP and HTTPS has no effect.
-fn check(protocol: Protocol, params: &Create) -> Result<Option<HealthCheck>, Refusal> {
-    if protocol.has_rules() {
-        return Ok(None);
-    }
-    let by = if protocol.is_datagram() {
-        CheckedAs::Datagram
-    } else {
-        CheckedAs::Stream
-    };
-    let defaults = HealthCheckFields::default();
-    HealthCheck::validate(params.health_check.as_ref().unwrap_or(&defaults), by).map(Some)
-}
-
-fn scheduler(given: Option<&str>) -> Result<Scheduler, Refusal> {
-    match given {
-        None | Some("WRR") => Ok(Scheduler::Wrr),
-        Some("LEAST_CONN") => Ok(Scheduler::LeastConn),
-        Some(other) => Err(invalid(format!(
-            "Scheduler {other:?} is not accepted: WRR and LEAST_CONN are"
-        ))),
-    }
-}
-
-fn session(given: Option<i64>) -> Result<u16, Refusal> {
-    let value = given.unwrap_or(0);
-    u16::try_from(value)
-        .ok()
-        .filter(|value| *value == 0 || (30..=3600).contains(value))
-        .ok_or_else(|| {
-            invalid(format!(
-                "SessionExpireTime {value} is out of range: 0 or 30 to 3600 are accepted"
-            ))
-        })
-}
-
 fn check_room(load_balancer: &LoadBalancer, new: &Template, quota: usize) -> Result<(), Refusal> {
     let present = load_balancer.listeners.len();
     if present + new.ports.len() > quota {
         let message = format!(
-            "{} has {present} listeners; {} more exceed the quota of {quota}",
+            "{} has {present} listeners; {} more exceed the quota of {quota} (TOTAL_LISTENER_QUOTA)",
             load_balancer.id,
             new.ports.len()
         );
@@ -318,22 +287,6 @@ fn check_room(load_balancer: &LoadBalancer, new: &Template, quota: usize) -> Res
         taken.id
     );
     Err(Refusal::new(code::PORT_CHECK, message))
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct Delete {
-    load_balancer_id: String,
-    listener_id: String,
-}
-
-impl Params for Delete {}
-
-pub(super) fn delete(model: &mut Model, call: &Call, params: &Delete) -> Result<Reply, Refusal> {
-    model.listener(&params.load_balancer_id, &params.listener_id)?;
-    let effect = Effect::RemoveListener(params.listener_id.clone());
-    model.begin(call, &params.load_balancer_id, effect)?;
-    Ok(Reply::now(json!({})))
 }
 
 fn invalid(message: String) -> Refusal {

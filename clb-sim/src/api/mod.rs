@@ -1,26 +1,37 @@
 //! One call: checked as the real gateway checks it, handed to its action, put in the envelope.
 
+mod account;
 mod actions;
 mod auth;
 mod batch;
-pub(crate) mod faults;
+mod batch_modify;
+mod bound;
+mod change_load_balancer;
+mod create_load_balancer;
+mod health;
 mod limits;
+mod listener_changes;
+mod listener_fields;
 mod listeners;
 mod load_balancers;
 mod params;
-mod reads;
+mod places;
+mod rule_check;
+mod rules;
+mod target_fields;
 mod targets;
 
-pub(crate) use actions::{Kind, Reply, knows};
+pub(crate) use actions::{Kind, Reply, kind_of};
 pub(crate) use auth::Secret;
 
+use crate::calls::{Calls, Gist, OneCall};
 use crate::clock::Millis;
+use crate::faults::{Faults, Lost, Plan};
 use crate::refusal::{Refusal, code};
 use crate::shared::Shared;
 use crate::state::{Call, Delays};
-use actions::{ACTIONS, Action};
+use actions::Action;
 use bytes::Bytes;
-use faults::{Calls, Faults, Plan};
 use http::request::Parts;
 use limits::Buckets;
 use parking_lot::Mutex;
@@ -34,8 +45,12 @@ const VERSION: &str = "2018-03-17";
 pub(crate) const LARGEST_BODY: usize = 10 * 1024 * 1024;
 /// What calls of unknown actions are counted under: names made up by callers must not fill memory.
 const UNKNOWN_ACTION: &str = "(unknown)";
+/// The real limit of every action used here, per second.
+const USUAL_RATE: i64 = 20;
 /// What a call is counted as whose answer is lost.
 const DROPPED: &str = "(dropped)";
+/// What a call is counted as that is lost before anything is done.
+const NEVER_CAME: &str = "(lost)";
 
 /// The API: the model, and what stands before it.
 pub(crate) struct Api {
@@ -60,8 +75,7 @@ struct Outcome {
     answer: Result<String, Refusal>,
     /// How long until it is sent.
     after: Millis,
-    /// It never is.
-    lost: bool,
+    lost: Lost,
 }
 
 impl Api {
@@ -84,7 +98,8 @@ impl Api {
         body: Option<Bytes>,
         listener: &'static str,
     ) -> Option<Bytes> {
-        let request_id = self.shared.with(|model, _| model.ids.request());
+        let (request_id, at) = self.shared.with(|model, now| (model.ids.request(), now));
+        let gist = Gist::of(body.as_deref().unwrap_or_default());
         let (action, outcome) = match self.admit(parts, body) {
             Ok(admitted) => (
                 admitted.action.name,
@@ -92,29 +107,31 @@ impl Api {
             ),
             Err((action, refusal)) => (action, self.refused(refusal)),
         };
-        let word = match &outcome.answer {
-            _ if outcome.lost => DROPPED,
-            Ok(_) => "ok",
-            Err(refusal) => refusal.code.as_str(),
+        let word = match (outcome.lost, &outcome.answer) {
+            (Lost::Request, _) => NEVER_CAME,
+            (Lost::Answer, _) => DROPPED,
+            (Lost::Nothing, Ok(_)) => "ok",
+            (Lost::Nothing, Err(refusal)) => refusal.code.as_str(),
         };
-        self.calls.lock().count(action, word, listener);
+        let call = OneCall {
+            at,
+            action,
+            gist,
+            outcome: word.to_owned(),
+        };
+        self.calls.lock().count(call, listener);
         pause(outcome.after).await;
-        (!outcome.lost).then(|| envelope(outcome.answer, &request_id))
+        (outcome.lost == Lost::Nothing).then(|| envelope(outcome.answer, &request_id))
     }
 
     /// The operator's own hand: an action done at once, unsigned, uncounted, whatever else is in
     /// progress and whatever faults wait.
     pub(crate) fn operate(&self, action: &str, body: &[u8]) -> Result<Value, Refusal> {
-        let Some(action) = ACTIONS.iter().find(|known| known.name == action) else {
+        let Some(action) = actions::find(action) else {
             return Err(unknown(action));
         };
         let reply = self.shared.with(|model, now| {
-            let call = Call {
-                now,
-                request_id: model.ids.request(),
-                latency: 0,
-                operator: true,
-            };
+            let call = Call::operator(now, model.ids.request());
             (action.handler)(model, &call, body)
         })?;
         Ok(serde_json::from_str(&reply.body).unwrap_or_default())
@@ -125,7 +142,7 @@ impl Api {
         Outcome {
             answer: Err(refusal),
             after: Millis::from(delays.call_ms),
-            lost: false,
+            lost: Lost::Nothing,
         }
     }
 
@@ -147,7 +164,7 @@ impl Api {
                 .unwrap_or_default()
         };
         let asked = header("x-tc-action");
-        let known = ACTIONS.iter().find(|known| known.name == asked);
+        let known = actions::find(asked);
         let name = known.map_or(UNKNOWN_ACTION, |known| known.name);
         let refuse = |code: &str, message: String| Err((name, Refusal::new(code, message)));
         let Some(body) = body else {
@@ -192,13 +209,10 @@ impl Api {
     /// Does the work, with whatever fault is due. A write begins when it arrives and keeps its
     /// load balancer busy until it is answered; a read sees what is so half-way.
     async fn perform(&self, admitted: &Admitted, request_id: &str) -> Outcome {
-        let plan = self.faults.lock().next(admitted.action.name);
-        if let Plan::Error(refusal) = plan {
-            return Outcome {
-                answer: Err(refusal),
-                after: admitted.latency,
-                lost: false,
-            };
+        let now = self.shared.clock.now();
+        let plan = self.faults.lock().next(admitted.action.name, now);
+        if let Some(outcome) = nothing_done(&plan, admitted.latency) {
+            return outcome;
         }
         let way_there = match admitted.action.kind {
             Kind::Read => admitted.latency / 2,
@@ -211,21 +225,37 @@ impl Api {
                 request_id: request_id.to_owned(),
                 latency: admitted.latency,
                 operator: false,
+                fate: plan.fate.clone(),
             };
             (admitted.action.handler)(model, &call, &admitted.body)
         });
-        let late = if let Plan::Late(millis) = plan {
-            Millis::try_from(millis).unwrap_or(Millis::MAX)
-        } else {
-            0
-        };
+        let late = Millis::try_from(plan.late_ms).unwrap_or(Millis::MAX);
         let busy = outcome.as_ref().map_or(0, |reply| reply.after_ms);
         Outcome {
             answer: outcome.map(|reply| reply.body),
             after: (admitted.latency - way_there + busy).saturating_add(late),
-            lost: plan == Plan::Silent,
+            lost: plan.lost,
         }
     }
+}
+
+/// What comes of a call that is refused or lost on purpose before anything is done.
+fn nothing_done(plan: &Plan, after: Millis) -> Option<Outcome> {
+    let refusal = match (&plan.refusal, plan.lost) {
+        (Some(refusal), _) => refusal.clone(),
+        (None, Lost::Request) => Refusal::new(code::INTERNAL, "lost on the way"),
+        (None, Lost::Nothing | Lost::Answer) => return None,
+    };
+    Some(Outcome {
+        answer: Err(refusal),
+        after,
+        lost: plan.lost,
+    })
+}
+
+/// What a call over the rate limit is told, by a fault.
+pub(crate) fn throttled() -> Refusal {
+    limits::refusal(USUAL_RATE)
 }
 
 fn unknown(action: &str) -> Refusal {

@@ -69,6 +69,25 @@ pub(crate) fn port(field: &str, given: i64) -> Result<u16, Refusal> {
     })
 }
 
+/// A number of at least 0 and at most `most`.
+pub(crate) fn in_range(
+    field: &str,
+    given: Option<i64>,
+    default: i64,
+    most: i64,
+) -> Result<usize, Refusal> {
+    let value = given.unwrap_or(default);
+    usize::try_from(value)
+        .ok()
+        .filter(|_| value <= most)
+        .ok_or_else(|| {
+            Refusal::new(
+                code::RANGE,
+                format!("{field} {value} is out of range: accepted are 0 to {most}"),
+            )
+        })
+}
+
 /// The API prints null where a list would be empty.
 pub(crate) fn or_null(list: Vec<Value>) -> Value {
     if list.is_empty() {

@@ -78,11 +78,14 @@ fn jobs(model: &Model) -> BTreeMap<Id, Job> {
 }
 
 fn jobs_of(load_balancer: &LoadBalancer, listener: &Listener) -> impl Iterator<Item = (Id, Job)> {
-    let check = listener.check.iter().filter(|check| check.on);
-    check.flat_map(move |check| {
-        listener.targets.iter().map(move |(address, target)| {
+    listener.places().flat_map(move |place| {
+        let check = place.check.filter(|check| check.on);
+        let targets = check.map(|check| place.targets.iter().zip(std::iter::repeat(check)));
+        let targets = targets.into_iter().flatten();
+        targets.map(move |((address, target), check)| {
             let key = TargetKey {
                 listener_id: listener.id.clone(),
+                location_id: place.location_id.map(str::to_owned),
                 address: *address,
             };
             let job = Job {
@@ -206,10 +209,7 @@ mod tests {
         let every = Duration::from_secs(4);
         let waits: Vec<Duration> = (0..100)
             .map(|port| {
-                let key = TargetKey {
-                    listener_id: "lbl-a".to_owned(),
-                    address: ([10, 0, 0, 1], 8000 + port).into(),
-                };
+                let key = TargetKey::layer4("lbl-a", ([10, 0, 0, 1], 8000 + port).into());
                 first_wait(&key, every)
             })
             .collect();

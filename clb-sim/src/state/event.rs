@@ -21,8 +21,29 @@ pub(crate) enum Event {
         protocol: &'static str,
         port: u16,
     },
+    ListenerChanged {
+        id: String,
+    },
     ListenerDeleted {
         id: String,
+    },
+    RuleCreated {
+        id: String,
+        listener: String,
+        domain: String,
+        url: String,
+    },
+    RuleChanged {
+        id: String,
+    },
+    RuleDeleted {
+        id: String,
+    },
+    LoadBalancerChanged {
+        id: String,
+    },
+    Tagged {
+        key: TargetKey,
     },
     Bound {
         key: TargetKey,
@@ -59,6 +80,17 @@ impl fmt::Display for Event {
             Self::LoadBalancerDeleted { id } | Self::ListenerDeleted { id } => {
                 write!(f, "{id} deleted")
             }
+            Self::RuleDeleted { id } => write!(f, "{id} deleted"),
+            Self::ListenerChanged { id }
+            | Self::RuleChanged { id }
+            | Self::LoadBalancerChanged { id } => write!(f, "{id} changed"),
+            Self::RuleCreated {
+                id,
+                listener,
+                domain,
+                url,
+            } => write!(f, "{listener} {id} created: {domain}{url}"),
+            Self::Tagged { key } => write!(f, "{key} tagged"),
             Self::Bound {
                 key,
                 weight,
@@ -80,6 +112,10 @@ impl fmt::Display for Event {
 
 impl fmt::Display for TargetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.listener_id, self.address)
+        write!(f, "{} ", self.listener_id)?;
+        if let Some(location) = &self.location_id {
+            write!(f, "{location} ")?;
+        }
+        write!(f, "{}", self.address)
     }
 }

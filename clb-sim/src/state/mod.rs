@@ -5,7 +5,9 @@
 //! due does it take effect ([`Model::settle`]), as a client that does not wait for its tasks must
 //! be able to notice. While it runs, every other write to that load balancer is refused.
 
+mod behaviour;
 pub(crate) mod custom_check;
+mod effects;
 pub(crate) mod event;
 pub(crate) mod health_check;
 pub(crate) mod ids;
@@ -13,19 +15,22 @@ pub(crate) mod parts;
 mod script;
 pub(crate) mod security;
 pub(crate) mod tasks;
+mod writes;
+
+pub use behaviour::{Behaviour, Delays, OnAbsent, OnReregister, Quotas, Visible};
 
 use crate::cidr::Cidr;
 use crate::clock::Millis;
 use crate::refusal::{Refusal, code};
 use event::Event;
 use ids::Ids;
-use parts::{Binding, Effect, Listener, LoadBalancer, Network, Pending, Target, TargetKey};
-use script::{Probes, Script};
+use parts::{Listener, LoadBalancer, More, Network, TargetKey};
+use script::Script;
 use security::Security;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use tasks::{Task, Tasks};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr};
+use tasks::Tasks;
 
 /// What the operator chose; not part of the saved state.
 #[derive(Clone, Debug, Default)]
@@ -34,23 +39,8 @@ pub(crate) struct Settings {
     pub(crate) vip_pool: Option<Cidr>,
     pub(crate) reachable: Vec<Cidr>,
     pub(crate) delays: Delays,
-    pub(crate) ignore_tags: bool,
-    pub(crate) listener_quota: usize,
-    pub(crate) target_quota: usize,
-}
-
-/// How long things take, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Delays {
-    /// Every call, there and back. A write keeps its load balancer busy meanwhile.
-    pub call_ms: u32,
-    /// Reads, in addition.
-    pub read_ms: u32,
-    /// Writes, in addition.
-    pub write_ms: u32,
-    /// What an accepted write takes, in addition: its task, or the rest of a batch call.
-    pub task_ms: u32,
+    pub(crate) quotas: Quotas,
+    pub(crate) behaviour: Behaviour,
 }
 
 /// The whole world.
@@ -65,6 +55,12 @@ pub(crate) struct Model {
     pub(crate) client_tokens: BTreeMap<String, Created>,
     #[serde(default)]
     pub(crate) security: Security,
+    /// Set at run time; they outlive the process and the flags.
+    #[serde(default)]
+    pub(crate) quotas: Option<Quotas>,
+    /// When load balancers were deleted lately.
+    #[serde(default)]
+    pub(crate) deletions: VecDeque<Millis>,
     generation: u64,
     /// In a test that says itself which targets are well; nothing is probed then.
     #[serde(skip)]
@@ -101,6 +97,33 @@ pub(crate) struct Call {
     pub(crate) latency: Millis,
     /// The operator's own hand: at once, whatever else is in progress.
     pub(crate) operator: bool,
+    pub(crate) fate: Fate,
+}
+
+/// What becomes of a write that is accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    #[default]
+    Works,
+    /// Its task fails, with or without a message.
+    TaskFails(Option<String>),
+    /// It is answered like a success, and nothing is done.
+    Silent,
+    /// These listeners of a batch are not served; none named is the first.
+    Partly(Vec<String>),
+}
+
+impl Call {
+    /// The operator's own.
+    pub(crate) fn operator(now: Millis, request_id: String) -> Self {
+        Self {
+            now,
+            request_id,
+            latency: 0,
+            operator: true,
+            fate: Fate::Works,
+        }
+    }
 }
 
 /// What a new load balancer shall be.
@@ -112,6 +135,11 @@ pub(crate) struct NewLoadBalancer {
     pub(crate) subnet_id: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) pass_to_target: bool,
+    /// The only VPC without.
+    pub(crate) vpc_id: Option<String>,
+    /// Any that is free without.
+    pub(crate) vip: Option<Ipv4Addr>,
+    pub(crate) more: More,
 }
 
 impl Model {
@@ -123,6 +151,8 @@ impl Model {
             tasks: Tasks::default(),
             client_tokens: BTreeMap::new(),
             security: Security::default(),
+            quotas: None,
+            deletions: VecDeque::new(),
             generation: 0,
             script: None,
             revision: Revision::default(),
@@ -154,107 +184,15 @@ impl Model {
             })
     }
 
-    /// The load balancer, if no other write is in progress on it.
-    pub(crate) fn writable(&self, call: &Call, id: &str) -> Result<&LoadBalancer, Refusal> {
-        let load_balancer = self.load_balancer(id)?;
-        if load_balancer.pending.is_none() || call.operator {
-            return Ok(load_balancer);
-        }
-        // Word for word what the real API says.
-        let message = format!(
-            "Loadbalancer({id}) is not in normal desState, maybe some tasks are being processed, please try later."
-        );
-        Err(Refusal::new(code::BUSY, message))
-    }
-
-    /// Begins a write that the caller has checked; it takes effect when its task is done.
-    pub(crate) fn begin(&mut self, call: &Call, id: &str, effect: Effect) -> Result<(), Refusal> {
-        self.writable(call, id)?;
-        self.revision.structure += 1;
-        if call.operator {
-            self.apply(call.now, id, effect);
-            return Ok(());
-        }
-        let due = self.due(call);
-        if let Some(load_balancer) = self.load_balancers.get_mut(id) {
-            load_balancer.pending = Some(Pending { due, effect });
-        }
-        self.tasks.remember(Task {
-            id: call.request_id.clone(),
-            deal: None,
-            due,
-            load_balancers: vec![id.to_owned()],
-        });
-        self.settle(call.now);
-        Ok(())
-    }
-
-    /// When a write begun now is done.
-    pub(crate) fn due(&self, call: &Call) -> Millis {
-        call.now + call.latency + Millis::from(self.settings.delays.task_ms)
-    }
-
-    /// Adds a load balancer that becomes usable when its task is done.
-    pub(crate) fn add_load_balancer(
-        &mut self,
-        call: &Call,
-        new: NewLoadBalancer,
-    ) -> Result<(), Refusal> {
-        let due = if call.operator {
-            call.now
-        } else {
-            self.due(call)
-        };
-        let load_balancer = LoadBalancer {
-            vip: self.free_vip()?,
-            id: new.id.clone(),
-            name: new.name,
-            kind: new.kind,
-            vpc_id: self.settings.vpc_id.clone(),
-            subnet_id: new.subnet_id,
-            tags: new.tags,
-            pass_to_target: new.pass_to_target,
-            security_groups: Vec::new(),
-            created: call.now,
-            active: false,
-            listeners: Vec::new(),
-            pending: Some(Pending {
-                due,
-                effect: Effect::Activate,
-            }),
-        };
-        self.load_balancers.insert(new.id, load_balancer);
-        self.revision.structure += 1;
-        self.settle(call.now);
-        Ok(())
-    }
-
     /// The operator's word on security groups; it counts at once.
     pub(crate) fn secure(&mut self, change: impl FnOnce(&mut Self)) {
         change(self);
         self.revision.structure += 1;
     }
 
-    /// Lets every write that is due take effect.
-    pub(crate) fn settle(&mut self, now: Millis) {
-        let mut due: Vec<(Millis, String, Effect)> = Vec::new();
-        for (id, load_balancer) in &mut self.load_balancers {
-            if let Some(pending) = load_balancer.pending.take_if(|pending| pending.due <= now) {
-                due.push((pending.due, id.clone(), pending.effect));
-            }
-        }
-        for (at, id, effect) in due {
-            self.revision.structure += 1;
-            self.apply(at, &id, effect);
-        }
-    }
-
-    /// When the next write is due.
-    pub(crate) fn next_due(&self) -> Option<Millis> {
-        let pending = |load_balancer: &LoadBalancer| {
-            load_balancer.pending.as_ref().map(|pending| pending.due)
-        };
-        self.load_balancers.values().filter_map(pending).min()
+    /// How much there may be: what was set last.
+    pub(crate) fn quotas(&self) -> Quotas {
+        self.quotas.unwrap_or(self.settings.quotas)
     }
 
     /// Counts one probe. A probe of an earlier binding of the same ip:port is ignored.
@@ -272,11 +210,14 @@ impl Model {
         else {
             return;
         };
-        let Some(check) = &listener.check else {
+        let place = listener
+            .places_mut()
+            .find(|(location, ..)| *location == key.location_id.as_deref());
+        let Some((_, Some(check), targets)) = place else {
             return;
         };
         let (rise, fall) = (check.rise, check.fall);
-        let Some(target) = listener.targets.get_mut(&key.address) else {
+        let Some(target) = targets.get_mut(&key.address) else {
             return;
         };
         if target.generation != generation {
@@ -305,149 +246,28 @@ impl Model {
                 .any(|range| range.contains(address))
     }
 
-    fn free_vip(&self) -> Result<Ipv4Addr, Refusal> {
+    /// The VIP that is wanted, or any that is free.
+    fn free_vip(&self, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr, Refusal> {
         let taken: BTreeSet<Ipv4Addr> = self
             .load_balancers
             .values()
             .map(|found| found.vip)
             .collect();
         let pool = self.settings.vip_pool;
-        let free = pool.and_then(|pool| pool.hosts().find(|vip| !taken.contains(vip)));
+        let free = pool.and_then(|pool| {
+            pool.hosts()
+                .find(|vip| !taken.contains(vip) && wanted.is_none_or(|wanted| wanted == *vip))
+        });
         free.ok_or_else(|| {
+            if let Some(wanted) = wanted {
+                let message = format!("Vip {wanted} is taken or not in the pool");
+                return Refusal::new(code::INVALID_VALUE, message);
+            }
             let pool = pool.map(|pool| pool.to_string()).unwrap_or_default();
             let message = format!("no free VIP is left in the pool {pool}");
             Refusal::new(code::RESOURCE_INSUFFICIENT, message)
         })
     }
-
-    fn apply(&mut self, at: Millis, id: &str, effect: Effect) {
-        if matches!(effect, Effect::Remove) {
-            self.load_balancers.remove(id);
-            self.events
-                .push(Event::LoadBalancerDeleted { id: id.to_owned() });
-            return;
-        }
-        let Some(load_balancer) = self.load_balancers.get_mut(id) else {
-            return;
-        };
-        let happened = match effect {
-            Effect::Remove => return,
-            Effect::Activate => activate(load_balancer),
-            Effect::AddListeners(new) => add_listeners(load_balancer, new),
-            Effect::RemoveListener(listener) => remove_listener(load_balancer, &listener),
-            Effect::Bind(bindings) => bind(load_balancer, bindings, at, &mut self.generation),
-            Effect::Unbind(keys) => unbind(load_balancer, keys),
-            Effect::Weigh(weights) => weigh(load_balancer, weights),
-        };
-        self.events.extend(happened);
-    }
-}
-
-fn activate(load_balancer: &mut LoadBalancer) -> Vec<Event> {
-    load_balancer.active = true;
-    vec![Event::LoadBalancerReady {
-        id: load_balancer.id.clone(),
-        vip: load_balancer.vip,
-    }]
-}
-
-fn add_listeners(load_balancer: &mut LoadBalancer, new: Vec<Listener>) -> Vec<Event> {
-    let event = |listener: &Listener| Event::ListenerCreated {
-        id: listener.id.clone(),
-        load_balancer: load_balancer.id.clone(),
-        protocol: listener.protocol.name(),
-        port: listener.port,
-    };
-    let events = new.iter().map(event).collect();
-    load_balancer.listeners.extend(new);
-    events
-}
-
-fn remove_listener(load_balancer: &mut LoadBalancer, id: &str) -> Vec<Event> {
-    load_balancer.listeners.retain(|listener| listener.id != id);
-    vec![Event::ListenerDeleted { id: id.to_owned() }]
-}
-
-/// A binding of an ip:port that is already bound overwrites weight and tag and keeps its health.
-fn bind(
-    load_balancer: &mut LoadBalancer,
-    bindings: Vec<Binding>,
-    at: Millis,
-    generation: &mut u64,
-) -> Vec<Event> {
-    let mut events = Vec::new();
-    for Binding { key, weight, tag } in bindings {
-        let Some(listener) = load_balancer.listener_mut(&key.listener_id) else {
-            continue;
-        };
-        let known = listener.targets.get_mut(&key.address);
-        let again = known.is_some();
-        if let Some(target) = known {
-            target.weight = weight;
-            target.tag = tag;
-        } else {
-            *generation += 1;
-            listener
-                .targets
-                .insert(key.address, target(weight, tag, at, *generation));
-        }
-        events.push(Event::Bound { key, weight, again });
-    }
-    events
-}
-
-fn target(weight: u8, tag: Option<String>, registered: Millis, generation: u64) -> Target {
-    Target {
-        weight,
-        tag,
-        registered,
-        generation,
-        health: crate::health::machine::Health::default(),
-        probes: Probes::from(registered, generation),
-    }
-}
-
-fn unbind(load_balancer: &mut LoadBalancer, keys: Vec<TargetKey>) -> Vec<Event> {
-    let mut events = Vec::new();
-    for key in keys {
-        let listener = load_balancer.listener_mut(&key.listener_id);
-        if listener
-            .and_then(|listener| listener.targets.remove(&key.address))
-            .is_some()
-        {
-            events.push(Event::Unbound { key });
-        }
-    }
-    events
-}
-
-fn weigh(load_balancer: &mut LoadBalancer, weights: Vec<(TargetKey, u8)>) -> Vec<Event> {
-    let mut events = Vec::new();
-    for (key, weight) in weights {
-        let Some(target) = target_mut(load_balancer, &key.listener_id, &key.address) else {
-            continue;
-        };
-        if target.weight != weight {
-            let from = std::mem::replace(&mut target.weight, weight);
-            events.push(Event::Weighed {
-                key,
-                from,
-                to: weight,
-            });
-        }
-    }
-    events
-}
-
-fn target_mut<'a>(
-    load_balancer: &'a mut LoadBalancer,
-    listener_id: &str,
-    address: &SocketAddr,
-) -> Option<&'a mut Target> {
-    load_balancer
-        .listener_mut(listener_id)?
-        .targets
-        .get_mut(address)
 }
 
 #[cfg(test)]

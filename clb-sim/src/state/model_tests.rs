@@ -3,7 +3,7 @@
 use super::*;
 use crate::health::machine::{Health, Verdict};
 use crate::state::health_check::{CheckedAs, HealthCheck, HealthCheckFields};
-use crate::state::parts::{Protocol, Scheduler};
+use crate::state::parts::{Binding, Effect, Protocol, Scheduler};
 use proptest::prelude::*;
 
 const LB: &str = "lb-a";
@@ -16,6 +16,7 @@ fn call(now: Millis) -> Call {
         request_id: format!("request-{now}"),
         latency: 0,
         operator: false,
+        fate: Fate::Works,
     }
 }
 
@@ -33,6 +34,7 @@ fn listener() -> Listener {
         certificate: None,
         created: 0,
         targets: BTreeMap::new(),
+        rules: Vec::new(),
     }
 }
 
@@ -48,6 +50,9 @@ fn model() -> Model {
         subnet_id: String::new(),
         tags: BTreeMap::new(),
         pass_to_target: true,
+        vpc_id: None,
+        vip: None,
+        more: More::default(),
     };
     model.add_load_balancer(&call(0), new).unwrap();
     model.settle(500);
@@ -59,10 +64,7 @@ fn model() -> Model {
 }
 
 fn key(port: u16) -> TargetKey {
-    TargetKey {
-        listener_id: LISTENER.to_owned(),
-        address: ([10, 1, 0, 1], port).into(),
-    }
+    TargetKey::layer4(LISTENER, ([10, 1, 0, 1], port).into())
 }
 
 fn bind_one(port: u16, weight: u8) -> Effect {
@@ -137,6 +139,9 @@ fn the_pool_runs_dry() {
             subnet_id: String::new(),
             tags: BTreeMap::new(),
             pass_to_target: false,
+            vpc_id: None,
+            vip: None,
+            more: More::default(),
         };
         match model.add_load_balancer(&call(2000), new) {
             Ok(()) => made += 1,

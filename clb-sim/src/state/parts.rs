@@ -22,12 +22,30 @@ pub(crate) struct LoadBalancer {
     /// Ids of its security groups; `security` knows their rules.
     #[serde(default)]
     pub(crate) security_groups: Vec<String>,
+    /// What `CreateLoadBalancer` said that has no effect here, to be shown again.
+    #[serde(default)]
+    pub(crate) more: More,
     pub(crate) created: Millis,
     /// False while it is being created (`Status` 0).
     pub(crate) active: bool,
     pub(crate) listeners: Vec<Listener>,
     /// The one write in progress. While there is one, every other write is refused.
     pub(crate) pending: Option<Pending>,
+}
+
+/// What a load balancer is besides.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct More {
+    /// `Forward` 0: a classic one, which this API may read but not write.
+    pub(crate) classic: bool,
+    /// `ipv6`, `IPv6FullChain`; the VIP is an IPv4 address of this machine all the same.
+    pub(crate) ip_version: Option<String>,
+    /// The name that is given out instead of the VIP.
+    pub(crate) domain: Option<String>,
+    /// `DeleteProtect`: it cannot be deleted.
+    pub(crate) protected: bool,
+    /// `TargetRegionInfo`: the region and VPC its targets are in.
+    pub(crate) target_region: Option<(String, String)>,
 }
 
 /// `LoadBalancerType`.
@@ -52,16 +70,62 @@ pub(crate) enum Effect {
     /// The load balancer itself goes.
     Remove,
     AddListeners(Vec<Listener>),
-    RemoveListener(String),
+    RemoveListeners(Vec<String>),
+    ChangeListener(Box<ListenerChange>),
+    AddRules(String, Vec<Rule>),
+    /// Of a listener, rules, and the domain that is the default from then on.
+    RemoveRules(String, Vec<String>, Option<String>),
+    ChangeRule(Box<RuleChange>),
+    ChangeAttributes(Attributes),
+    SetSecurityGroups(Vec<String>),
+    /// A write that has no effect: failed, or done before.
+    Nothing,
     Bind(Vec<Binding>),
     Unbind(Vec<TargetKey>),
     Weigh(Vec<(TargetKey, u8)>),
+    Tag(Vec<(TargetKey, Option<String>)>),
 }
 
-/// A target's identity: ip:port under a listener.
+/// What `ModifyListener` changes; absent things stay.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ListenerChange {
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) check: Option<HealthCheck>,
+    pub(crate) scheduler: Option<Scheduler>,
+    pub(crate) session_expire_s: Option<u16>,
+    pub(crate) sni: Option<bool>,
+    pub(crate) deregister_rst: Option<bool>,
+    pub(crate) certificate: Option<serde_json::Value>,
+}
+
+/// What `ModifyRule` changes; absent things stay.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct RuleChange {
+    pub(crate) listener_id: String,
+    pub(crate) location_id: String,
+    pub(crate) url: Option<String>,
+    pub(crate) check: Option<HealthCheck>,
+    pub(crate) scheduler: Option<RuleScheduler>,
+    pub(crate) session_expire_s: Option<u16>,
+    pub(crate) forward_type: Option<String>,
+}
+
+/// What `ModifyLoadBalancerAttributes` changes; absent things stay.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Attributes {
+    pub(crate) name: Option<String>,
+    pub(crate) pass_to_target: Option<bool>,
+    pub(crate) protected: Option<bool>,
+    pub(crate) target_region: Option<(String, String)>,
+}
+
+/// A target's identity: ip:port under a listener, or under one of its rules.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct TargetKey {
     pub(crate) listener_id: String,
+    #[serde(default)]
+    pub(crate) location_id: Option<String>,
     pub(crate) address: SocketAddr,
 }
 
@@ -88,7 +152,48 @@ pub(crate) struct Listener {
     pub(crate) deregister_rst: bool,
     pub(crate) certificate: Option<serde_json::Value>,
     pub(crate) created: Millis,
-    pub(crate) targets: BTreeMap<SocketAddr, Target>,
+    pub(crate) targets: Targets,
+    /// Layer 7 only.
+    #[serde(default)]
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// The targets of one listener or rule.
+pub(crate) type Targets = BTreeMap<SocketAddr, Target>;
+
+/// A rule: one domain and path of a layer-7 listener.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Rule {
+    pub(crate) id: String,
+    /// The first is the one that is shown as `Domain`.
+    pub(crate) domains: Vec<String>,
+    pub(crate) url: String,
+    pub(crate) check: HealthCheck,
+    pub(crate) scheduler: RuleScheduler,
+    pub(crate) session_expire_s: u16,
+    pub(crate) forward_type: String,
+    pub(crate) default_server: bool,
+    pub(crate) http2: bool,
+    pub(crate) certificate: Option<serde_json::Value>,
+    pub(crate) created: Millis,
+    pub(crate) targets: Targets,
+}
+
+/// How requests are spread over a rule's targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum RuleScheduler {
+    Wrr,
+    LeastConn,
+    IpHash,
+}
+
+/// Where targets hang: a listener of layer 4, or a rule.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) location_id: Option<&'a str>,
+    pub(crate) check: Option<&'a HealthCheck>,
+    pub(crate) targets: &'a Targets,
 }
 
 /// A listener's protocol.
@@ -178,6 +283,22 @@ impl Scheduler {
     }
 }
 
+impl RuleScheduler {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Wrr, Self::LeastConn, Self::IpHash]
+            .into_iter()
+            .find(|known| known.name() == text)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Wrr => "WRR",
+            Self::LeastConn => "LEAST_CONN",
+            Self::IpHash => "IP_HASH",
+        }
+    }
+}
+
 impl Network {
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -192,6 +313,12 @@ impl LoadBalancer {
         self.listeners.iter().find(|listener| listener.id == id)
     }
 
+    /// How many targets are bound.
+    pub(crate) fn targets(&self) -> usize {
+        let places = self.listeners.iter().flat_map(Listener::places);
+        places.map(|place| place.targets.len()).sum()
+    }
+
     pub(crate) fn listener_mut(&mut self, id: &str) -> Option<&mut Listener> {
         self.listeners.iter_mut().find(|listener| listener.id == id)
     }
@@ -200,5 +327,69 @@ impl LoadBalancer {
 impl Listener {
     pub(crate) fn checks(&self) -> bool {
         self.check.as_ref().is_some_and(|check| check.on)
+    }
+
+    pub(crate) fn rule(&self, id: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.id == id)
+    }
+
+    pub(crate) fn rule_mut(&mut self, id: &str) -> Option<&mut Rule> {
+        self.rules.iter_mut().find(|rule| rule.id == id)
+    }
+
+    /// Where its targets hang: itself, or its rules.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let own = Place {
+            location_id: None,
+            check: self.check.as_ref(),
+            targets: &self.targets,
+        };
+        let own = (!self.protocol.has_rules()).then_some(own);
+        own.into_iter().chain(self.rules.iter().map(Rule::place))
+    }
+
+    /// The targets under this place.
+    pub(crate) fn targets_at_mut(&mut self, location_id: Option<&str>) -> Option<&mut Targets> {
+        match location_id {
+            None => Some(&mut self.targets),
+            Some(id) => self.rule_mut(id).map(|rule| &mut rule.targets),
+        }
+    }
+
+    /// The check and the targets of each place.
+    pub(crate) fn places_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (Option<&str>, Option<&HealthCheck>, &mut Targets)> {
+        let own = (None, self.check.as_ref(), &mut self.targets);
+        let rules = self.rules.iter_mut();
+        std::iter::once(own)
+            .chain(rules.map(|rule| (Some(rule.id.as_str()), Some(&rule.check), &mut rule.targets)))
+    }
+}
+
+impl Rule {
+    /// The domain that is shown; a rule has at least one.
+    pub(crate) fn domain(&self) -> &str {
+        self.domains.first().map_or("", String::as_str)
+    }
+
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            location_id: Some(&self.id),
+            check: Some(&self.check),
+            targets: &self.targets,
+        }
+    }
+}
+
+impl TargetKey {
+    /// A target of a layer-4 listener.
+    #[cfg(test)]
+    pub(crate) fn layer4(listener_id: &str, address: SocketAddr) -> Self {
+        Self {
+            listener_id: listener_id.to_owned(),
+            location_id: None,
+            address,
+        }
     }
 }

@@ -4,8 +4,9 @@
 
 use super::Model;
 use super::event::Event;
+use super::health_check::HealthCheck;
 use super::ids::mix;
-use super::parts::{Listener, Target, TargetKey};
+use super::parts::{Target, TargetKey};
 use crate::clock::Millis;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -74,11 +75,12 @@ impl Model {
         let before = self.events.len();
         for found in self.load_balancers.values_mut() {
             for listener in &mut found.listeners {
-                let Some(round) = Round::of(listener, script, now) else {
-                    continue;
-                };
-                if let Some(target) = listener.targets.get_mut(&address) {
-                    self.events.extend(round.count(address, target));
+                let id = listener.id.clone();
+                for (location, check, targets) in listener.places_mut() {
+                    let round = Round::of((&id, location), check, script, now);
+                    if let (Some(round), Some(target)) = (round, targets.get_mut(&address)) {
+                        self.events.extend(round.count(address, target));
+                    }
                 }
             }
         }
@@ -109,21 +111,24 @@ impl Model {
         };
         let before = self.events.len();
         for listener in &mut found.listeners {
-            let Some(round) = Round::of(listener, script, now) else {
-                continue;
-            };
-            for (address, target) in &mut listener.targets {
-                self.events.extend(round.count(*address, target));
+            let id = listener.id.clone();
+            for (location, check, targets) in listener.places_mut() {
+                let Some(round) = Round::of((&id, location), check, script, now) else {
+                    continue;
+                };
+                for (address, target) in targets {
+                    self.events.extend(round.count(*address, target));
+                }
             }
         }
         self.revision.health += u64::from(self.events.len() > before);
     }
 }
 
-/// The counting of one listener's probes at one moment.
+/// The counting of one listener's or rule's probes at one moment.
 struct Round<'a> {
     script: &'a Script,
-    listener_id: String,
+    place: (&'a str, Option<&'a str>),
     now: Millis,
     interval: Millis,
     rise: u16,
@@ -131,11 +136,16 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn of(listener: &Listener, script: &'a Script, now: Millis) -> Option<Self> {
-        let check = listener.check.as_ref().filter(|check| check.on)?;
+    fn of(
+        place: (&'a str, Option<&'a str>),
+        check: Option<&HealthCheck>,
+        script: &'a Script,
+        now: Millis,
+    ) -> Option<Self> {
+        let check = check.filter(|check| check.on)?;
         Some(Self {
             script,
-            listener_id: listener.id.clone(),
+            place,
             now,
             interval: Millis::from(check.interval_s) * 1000,
             rise: check.rise,
@@ -159,7 +169,8 @@ impl<'a> Round<'a> {
         let to = target.health.verdict;
         (to != from).then(|| Event::Judged {
             key: TargetKey {
-                listener_id: self.listener_id.clone(),
+                listener_id: self.place.0.to_owned(),
+                location_id: self.place.1.map(str::to_owned),
                 address,
             },
             from,

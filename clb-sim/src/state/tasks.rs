@@ -19,6 +19,17 @@ pub(crate) struct Task {
     pub(crate) deal: Option<String>,
     pub(crate) due: Millis,
     pub(crate) load_balancers: Vec<String>,
+    #[serde(default)]
+    pub(crate) ending: Ending,
+}
+
+/// What is said of a task when it is done.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) enum Ending {
+    #[default]
+    Success,
+    /// It did nothing, and maybe says why.
+    Failure(Option<String>),
 }
 
 impl Tasks {
@@ -27,6 +38,13 @@ impl Tasks {
             self.0.pop_front();
         }
         self.0.push_back(task);
+    }
+
+    /// The task of the last write, if this is it, was none.
+    pub(crate) fn forget(&mut self, id: &str) {
+        if self.0.back().is_some_and(|task| task.id == id) {
+            self.0.pop_back();
+        }
     }
 
     pub(crate) fn by_id(&self, id: &str) -> Option<&Task> {
@@ -54,6 +72,7 @@ mod tests {
                 deal: Some(format!("deal-{number}")),
                 due: 0,
                 load_balancers: Vec::new(),
+                ending: Ending::Success,
             });
         }
         assert!(tasks.by_id("0").is_none());

@@ -86,7 +86,7 @@ async fn a_port_belongs_to_one_listener() {
     let register = json!({ "LoadBalancerId": LB, "ListenerId": http, "Targets": [eni(80)] });
     assert_eq!(
         sim.refused("RegisterTargets", register).await,
-        "InvalidParameter.LocationNotFound"
+        "MissingParameter"
     );
     sim.done(
         "DeleteListener",
@@ -258,7 +258,7 @@ async fn the_gateway_refuses_strangers_and_the_impatient() {
     strict.rate = 3;
     let mut sim = Sim::start(strict).await;
     assert_eq!(
-        sim.refused("ModifyListener", json!({})).await,
+        sim.refused("DescribeNothing", json!({})).await,
         "InvalidAction"
     );
     assert_eq!(
@@ -346,7 +346,7 @@ async fn the_state_outlives_the_process() {
 #[tokio::test]
 async fn tags_can_be_ignored() {
     let mut config = config(11);
-    config.ignore_tags = true;
+    config.behaviour.ignore_tags = true;
     let sim = Sim::start(config).await;
     let listener = sim.listener(80, json!({})).await;
     let target = json!({ "EniIp": "10.0.0.1", "Port": 80, "Tag": "mine" });

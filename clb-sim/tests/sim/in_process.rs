@@ -2,7 +2,7 @@
 
 use crate::support::{LB, SECRET_KEY, config, signed_at};
 use bytes::Bytes;
-use clb_sim::{Config, Delays, InProcess};
+use clb_sim::{Config, Delays, InProcess, Quotas};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,10 @@ const SECOND: Duration = Duration::from_secs(1);
 fn clb(delays: Delays) -> InProcess {
     let config = Config {
         delays,
-        target_quota: 20_000,
+        quotas: Quotas {
+            targets: 20_000,
+            ..Quotas::default()
+        },
         seed: Some(1),
         ..config(99)
     };

@@ -36,6 +36,7 @@ pub(crate) fn config(third: u8) -> Config {
         load_balancers: vec![InitialLoadBalancer {
             id: LB.to_owned(),
             name: "test".to_owned(),
+            ..InitialLoadBalancer::default()
         }],
         rate: 0,
         delays: Delays {

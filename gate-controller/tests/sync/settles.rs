@@ -11,8 +11,15 @@ const SECOND: Duration = Duration::from_secs(1);
 fn config(millis: u32) -> clb_sim::Config {
     clb_sim::Config {
         delays: every_call_takes(millis),
-        target_quota: 100_000,
+        quotas: targets_per_listener(100_000),
         ..clb_sim::Config::default()
+    }
+}
+
+fn targets_per_listener(targets: usize) -> clb_sim::Quotas {
+    clb_sim::Quotas {
+        targets,
+        ..clb_sim::Quotas::default()
     }
 }
 
@@ -87,7 +94,7 @@ async fn one_bad_target_keeps_nobody_else_waiting() {
 #[tokio::test(start_paused = true)]
 async fn a_full_listener_serves_what_fits_and_names_the_quota() {
     let world = World::new(clb_sim::Config {
-        target_quota: 50,
+        quotas: targets_per_listener(50),
         ..config(100)
     });
     let story = async {

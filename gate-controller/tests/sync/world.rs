@@ -93,6 +93,7 @@ impl World {
             load_balancers: vec![InitialLoadBalancer {
                 id: LOAD_BALANCER.to_owned(),
                 name: "under-test".to_owned(),
+                ..InitialLoadBalancer::default()
             }],
             seed: Some(1),
             ..config
