@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use clb::{ListenerId, LoadBalancerHealth, LoadBalancerId};
+use clb::{ListenerId, LoadBalancerHealth, LoadBalancerId, Priority};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,8 @@ async fn poll(shared: &Shared, waiting: &Waiting) {
     let Ok(client) = shared.cloud.client() else {
         return;
     };
+    // Gates wait for the answer.
+    let client = client.with_priority(Priority::Young);
     let all: Vec<_> = waiting.iter().collect();
     for chunk in all.chunks(LOAD_BALANCERS) {
         let ids: Vec<_> = chunk

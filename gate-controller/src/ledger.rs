@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct Ledger {
     api: Api<ConfigMap>,
     // An async lock: held across the write, so that two load balancers do not overwrite each other.
-    known: Arc<Mutex<BTreeSet<String>>>,
+    known: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Ledger {
@@ -34,40 +34,50 @@ impl Ledger {
     /// Reads the record: a new term begins with it.
     pub async fn load(&self) -> Result<BTreeSet<String>, CallError> {
         let mut known = self.known.lock().await;
-        let found =
-            runtime::call(DEADLINE, "get the ledger", self.api.get_opt(names::LEDGER)).await?;
-        let data = found.and_then(|map| map.data).unwrap_or_default();
-        *known = data.into_keys().collect();
-        Ok(known.clone())
+        *known = self.read().await?;
+        Ok(known.keys().cloned().collect())
+    }
+
+    /// What is noted of a load balancer, read anew: empty where nothing is.
+    pub async fn note(&self, id: &str) -> Result<String, CallError> {
+        let mut known = self.known.lock().await;
+        *known = self.read().await?;
+        Ok(known.get(id).cloned().unwrap_or_default())
     }
 
     /// What is on record.
     pub async fn ids(&self) -> BTreeSet<String> {
-        self.known.lock().await.clone()
+        self.known.lock().await.keys().cloned().collect()
     }
 
-    /// Puts a load balancer on record.
-    pub async fn ensure(&self, id: &str) -> Result<(), CallError> {
+    /// Puts a load balancer on record, with what its writer notes.
+    pub async fn ensure(&self, id: &str, note: String) -> Result<(), CallError> {
         let mut known = self.known.lock().await;
-        if known.contains(id) {
+        if known.get(id) == Some(&note) {
             return Ok(());
         }
-        self.write(|ids| _ = ids.insert(id.to_owned(), String::new()))
+        self.write(|ids| _ = ids.insert(id.to_owned(), note.clone()))
             .await?;
-        known.insert(id.to_owned());
+        known.insert(id.to_owned(), note);
         Ok(())
     }
 
     /// Takes a load balancer off the record once nothing of ours is wanted or left there.
     pub async fn settled(&self, id: &str, nothing_left: bool) {
         let mut known = self.known.lock().await;
-        if !nothing_left || !known.contains(id) {
+        if !nothing_left || !known.contains_key(id) {
             return;
         }
         match self.write(|ids| _ = ids.remove(id)).await {
             Ok(()) => _ = known.remove(id),
             Err(error) => tracing::warn!(%error, id, "stays on record"),
         }
+    }
+
+    async fn read(&self) -> Result<BTreeMap<String, String>, CallError> {
+        let found =
+            runtime::call(DEADLINE, "get the ledger", self.api.get_opt(names::LEDGER)).await?;
+        Ok(found.and_then(|map| map.data).unwrap_or_default())
     }
 
     async fn write(

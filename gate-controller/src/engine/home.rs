@@ -16,8 +16,16 @@ pub trait Home: Send + Sync {
     /// What a load balancer should hold, read past the caches; or why it could not be read.
     fn fresh<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<Desired, String>>;
 
-    /// Puts a load balancer on record before it is written to; or why that failed.
-    fn record<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<(), String>>;
+    /// Puts a load balancer on record before it is written to, with what its writer wants to remember;
+    /// or why that failed.
+    fn record<'a>(
+        &'a self,
+        load_balancer: &'a str,
+        note: String,
+    ) -> BoxFuture<'a, Result<(), String>>;
+
+    /// What the record says of a load balancer; empty where it says nothing.
+    fn recorded<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<String, String>>;
 
     /// Nothing of ours is wanted or left on a load balancer.
     fn forget<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, ()>;
@@ -38,10 +46,21 @@ impl Home for Shared {
         })
     }
 
-    fn record<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<(), String>> {
+    fn record<'a>(
+        &'a self,
+        load_balancer: &'a str,
+        note: String,
+    ) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
-            let written = self.ledger.ensure(load_balancer).await;
+            let written = self.ledger.ensure(load_balancer, note).await;
             written.map_err(|error| error.to_string())
+        })
+    }
+
+    fn recorded<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<String, String>> {
+        Box::pin(async move {
+            let read = self.ledger.note(load_balancer).await;
+            read.map_err(|error| error.to_string())
         })
     }
 

@@ -11,6 +11,7 @@ use direct_access::Slot;
 use direct_access::ownership::ClusterId;
 use tokio::time::Instant;
 
+use super::claims::Claims;
 use super::refusals::Refusals;
 use crate::plan::{Created, Held, ObservedListener, Operation, Place, apply};
 
@@ -42,6 +43,8 @@ pub(super) struct Memory {
     /// In a row.
     pub(super) failures: u32,
     pub(super) refusals: Refusals,
+    /// What we bound, where the CLB's tags do not tell.
+    pub(super) claims: Claims,
     /// When targets were last registered.
     pub(super) registered_at: Option<Instant>,
     /// Since when additions wait.
@@ -70,9 +73,10 @@ impl Unread {
 }
 
 impl Memory {
-    pub(super) fn of_term(number: u64) -> Self {
+    pub(super) fn of_term(number: u64, claims: Claims) -> Self {
         Self {
             term: Some((number, Instant::now())),
+            claims,
             ..Self::default()
         }
     }
@@ -91,11 +95,12 @@ impl Memory {
     /// Takes in what was read by a question sent at `at`. Returns what was known to be registered before.
     pub(super) fn take_in(
         &mut self,
-        listeners: Vec<ObservedListener>,
+        mut listeners: Vec<ObservedListener>,
         at: Instant,
         us: &ClusterId,
     ) -> Registered {
         let now = Instant::now();
+        self.claims.recognise(&mut listeners, us);
         let (mut registered, mut drained) = (HashMap::new(), HashMap::new());
         for (place, target) in listeners.iter().flat_map(ObservedListener::places) {
             let Some(tag) = target.tag.as_ref().filter(|tag| tag.cluster == *us) else {

@@ -1,6 +1,7 @@
 //! The CLB side: one writer a load balancer, and what they share.
 
 mod act;
+mod claims;
 mod home;
 mod memory;
 mod observe;

@@ -9,6 +9,7 @@ use direct_access::names;
 use tokio::time::Instant;
 
 use super::act::Actor;
+use super::claims::Claims;
 use super::memory::Memory;
 use super::refusals::Refusal;
 use super::trouble::{SLOW_PAUSE, Trouble, backoff, lease_left};
@@ -66,14 +67,27 @@ impl Writer {
         let mut leadership = self.context.leadership.clone();
         loop {
             let term = leadership.gained().await.number;
-            if self.memory.term.is_none_or(|(number, _)| number != term) {
-                self.memory = Memory::of_term(term);
-            }
-            match self.settle().await {
+            let result = match self.begin(term).await {
+                Ok(()) => self.settle().await,
+                Err(trouble) => Err(trouble),
+            };
+            match result {
                 Ok(pause) => self.settled(pause).await,
                 Err(trouble) => self.troubled(trouble).await,
             }
         }
+    }
+
+    /// A term begins with nothing but what is on record.
+    async fn begin(&mut self, term: u64) -> Result<(), Trouble> {
+        if self.memory.term.is_some_and(|(number, _)| number == term) {
+            return Ok(());
+        }
+        let recorded = self.context.home.recorded(self.id.as_str()).await;
+        let recorded = recorded
+            .map_err(|error| Trouble::soon(format!("the record cannot be read: {error}")))?;
+        self.memory = Memory::of_term(term, Claims::parse(&recorded));
+        Ok(())
     }
 
     /// Waits for news, or until it is time to look again.
@@ -132,6 +146,7 @@ impl Writer {
                     self.read_back(&client).await?;
                 }
                 Next::Rest(pause) => {
+                    self.memory.claims.prune(&self.memory.registered);
                     if plan.operations.is_empty() && desired.listeners.is_empty() && plan.ours == 0
                     {
                         self.context.home.forget(self.id.as_str()).await;
@@ -320,12 +335,8 @@ impl Writer {
         operation: Operation,
         plan: &Plan,
     ) -> Result<(), Trouble> {
-        let recorded = self.context.home.record(self.id.as_str()).await;
-        recorded.map_err(|error| {
-            Trouble::soon(format!(
-                "nothing is written before it is on record: {error}"
-            ))
-        })?;
+        self.memory.claims.before(&operation);
+        self.record().await?;
         lease_left(&self.context.leadership).await?;
         tracing::info!(load_balancer = %self.id, operation = operation.label(), count = operation.count(),
             held = plan.held.len(), "writing");
@@ -360,6 +371,16 @@ impl Writer {
         }
         read?;
         self.await_task(client).await
+    }
+
+    async fn record(&self) -> Result<(), Trouble> {
+        let note = self.memory.claims.record();
+        let recorded = self.context.home.record(self.id.as_str(), note).await;
+        recorded.map_err(|error| {
+            Trouble::soon(format!(
+                "nothing is written before it is on record: {error}"
+            ))
+        })
     }
 
     /// A refusal that concerns one listener or target leaves that one out; everything else goes on.

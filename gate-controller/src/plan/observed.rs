@@ -105,4 +105,21 @@ impl ObservedListener {
             (place, target)
         })
     }
+
+    /// Edits every target, with its place.
+    pub fn for_each_target(&mut self, mut edit: impl FnMut(&Place, &mut ObservedTarget)) {
+        let place = |rule: Option<&String>, target: &ObservedTarget, listener: &str| Place {
+            listener: listener.to_owned(),
+            rule: rule.cloned(),
+            address: target.address,
+        };
+        for target in &mut self.targets {
+            edit(&place(None, target, &self.id), target);
+        }
+        for rule in &mut self.rules {
+            for target in &mut rule.targets {
+                edit(&place(Some(&rule.id), target, &self.id), target);
+            }
+        }
+    }
 }

@@ -116,3 +116,25 @@ async fn a_full_listener_serves_what_fits_and_names_the_quota() {
     let held: Vec<_> = held.collect();
     assert!(held[0].contains("quota of 50"), "{held:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_tags_the_record_tells_what_is_ours() {
+    let world = World::new(clb_sim::Config {
+        behaviour: clb_sim::Behaviour {
+            ignore_tags: true,
+            ..clb_sim::Behaviour::default()
+        },
+        ..config(100)
+    });
+    let first = async {
+        world.want(desired(80, 0..3));
+        bound(&world, 3).await;
+    };
+    // The writer is stopped as soon as the call is answered, before it could read back.
+    while_it_works(&world, first).await;
+    let second = async {
+        world.want(desired(80, 1..2));
+        bound(&world, 1).await;
+    };
+    while_it_works(&world, second).await;
+}

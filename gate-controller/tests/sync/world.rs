@@ -1,7 +1,7 @@
 //! A world in one process: the simulator, a client that reaches it without sockets, and a cluster that
 //! only knows what the test tells it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl Exchange for Wire {
 #[derive(Default)]
 pub(crate) struct Village {
     desired: Mutex<Desired>,
-    recorded: Mutex<BTreeSet<String>>,
+    recorded: Mutex<BTreeMap<String, String>>,
     /// How often it was read past the caches.
     pub(crate) reads: Mutex<usize>,
 }
@@ -64,9 +64,18 @@ impl Home for Village {
         Box::pin(async { Ok(self.desired.lock().clone()) })
     }
 
-    fn record<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<(), String>> {
-        self.recorded.lock().insert(load_balancer.to_owned());
+    fn record<'a>(
+        &'a self,
+        load_balancer: &'a str,
+        note: String,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        self.recorded.lock().insert(load_balancer.to_owned(), note);
         Box::pin(async { Ok(()) })
+    }
+
+    fn recorded<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<String, String>> {
+        let note = self.recorded.lock().get(load_balancer).cloned();
+        Box::pin(async { Ok(note.unwrap_or_default()) })
     }
 
     fn forget<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, ()> {
