@@ -13,9 +13,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
+use crate::actions::Action;
 use crate::limit::{Limiter, Priority};
 use crate::observe::Called;
-use crate::retry::{Access, Retry, jitter, retry};
+use crate::retry::{Retry, jitter, retry};
 use crate::sign::{self, Message, authorization};
 use crate::transport::Transport;
 use crate::wire::{Envelope, Head};
@@ -27,29 +28,6 @@ use crate::{
 const VERSION: &str = "2018-03-17";
 const SERVICE: &str = "clb";
 const REQUEST_CLIENT: &str = concat!("clb-gate/", env!("CARGO_PKG_VERSION"));
-
-/// One action of the API.
-#[derive(Clone, Copy)]
-pub(crate) struct Action {
-    pub(crate) name: &'static str,
-    pub(crate) access: Access,
-}
-
-impl Action {
-    pub(crate) const fn read(name: &'static str) -> Self {
-        Self {
-            name,
-            access: Access::Read,
-        }
-    }
-
-    pub(crate) const fn write(name: &'static str) -> Self {
-        Self {
-            name,
-            access: Access::Write,
-        }
-    }
-}
 
 /// An answer and the id the API gave it, which is also the id of the task a write started.
 pub(crate) struct Answered<T> {

@@ -6,10 +6,52 @@
 //! - A write whose answer was lost is never sent again. It returns [`Kind::UnknownOutcome`], and the
 //!   caller reads what the load balancer really has.
 //! - Every call has a deadline that covers its wait for the limiter, its retries and its answer.
-//! - Every optional field of the API is an `Option`; `null` and absent are the same thing.
+//! - Every optional field of the API is an `Option` or an empty list; `null` and absent are the same.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use clb::{
+//!     BatchTarget, ChainConfig, Client, Config, ListenerQuery, LoadBalancerId, Priority, Target,
+//! };
+//!
+//! # async fn bind(now: clb::Clock) -> Result<(), Box<dyn std::error::Error>> {
+//! // Where Tencent's own programs look: environment, a pod's identity, file, machine's role.
+//! let env: clb::Lookup = Arc::new(|name: &str| std::env::var(name).ok());
+//! let credentials = ChainConfig::new(env, now.clone()).build()?;
+//! let config = Config::new(
+//!     "internal".parse()?,
+//!     "ap-guangzhou".parse()?,
+//!     Arc::new(credentials),
+//!     now,
+//! );
+//! let client = Client::new(config)?;
+//!
+//! // Bind a pod to the first listener, before whatever else waits for its turn.
+//! let balancer = LoadBalancerId::new("lb-0123abcd");
+//! let listeners = client
+//!     .describe_listeners(&balancer, &ListenerQuery::default())
+//!     .await?;
+//! let listener = listeners.first().ok_or("it has no listener")?;
+//! let pod = Target::new("172.16.0.12".parse()?, 8080).weight(10);
+//! let outcome = client
+//!     .with_priority(Priority::Young)
+//!     .batch_register_targets(&balancer, &[BatchTarget::new(listener.listener_id.clone(), pod)])
+//!     .await;
+//! if let Err(error) = outcome {
+//!     // The message ends with what to do; `advice` says which setting is meant.
+//!     eprintln!("{error}");
+//!     return Err(error.into());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! TLS uses the process-wide rustls crypto provider, which the program installs at its start.
 
+mod actions;
 mod api;
 mod batch;
 mod client;
@@ -27,6 +69,7 @@ mod sign;
 mod transport;
 mod wire;
 
+pub use actions::{Action, Level, actions};
 pub use api::binding::{BatchOutcome, BatchTarget, ModifyTag, ModifyWeight, Target};
 pub use api::filter::{Filter, NonEmpty};
 pub use api::health::{

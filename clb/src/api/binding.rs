@@ -3,18 +3,15 @@
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
+use crate::actions::{
+    Action, BATCH_DEREGISTER_TARGETS as BATCH_DEREGISTER,
+    BATCH_MODIFY_TARGET_TAG as BATCH_MODIFY_TAG, BATCH_MODIFY_TARGET_WEIGHT as BATCH_MODIFY_WEIGHT,
+    BATCH_REGISTER_TARGETS as BATCH_REGISTER, DEREGISTER_TARGETS as DEREGISTER,
+    MODIFY_TARGET_WEIGHT as MODIFY_WEIGHT, REGISTER_TARGETS as REGISTER,
+};
 use crate::batch::{BATCH_TARGETS, REGISTER_TARGETS, WEIGHT_ENTRIES, WEIGHT_ENTRY_TARGETS};
-use crate::client::Action;
 use crate::wire::{Empty, null_default};
 use crate::{Client, Error, ListenerId, LoadBalancerId, LocationId, Task};
-
-const BATCH_DEREGISTER: Action = Action::write("BatchDeregisterTargets");
-const BATCH_MODIFY_TAG: Action = Action::write("BatchModifyTargetTag");
-const BATCH_MODIFY_WEIGHT: Action = Action::write("BatchModifyTargetWeight");
-const BATCH_REGISTER: Action = Action::write("BatchRegisterTargets");
-const DEREGISTER: Action = Action::write("DeregisterTargets");
-const MODIFY_WEIGHT: Action = Action::write("ModifyTargetWeight");
-const REGISTER: Action = Action::write("RegisterTargets");
 
 /// A target of one listener or rule, named by its address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -3,14 +3,13 @@
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::actions::DESCRIBE_TARGET_HEALTH as DESCRIBE;
 use crate::api::listeners::Protocol;
 use crate::batch::HEALTH_LOAD_BALANCERS;
-use crate::client::{Action, Answered};
+use crate::client::Answered;
 use crate::ids::only;
 use crate::wire::null_default;
 use crate::{Client, Error, ListenerId, ListenerQuery, LoadBalancerId, LocationId};
-
-const DESCRIBE: Action = Action::read("DescribeTargetHealth");
 
 /// The health of a load balancer's targets.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

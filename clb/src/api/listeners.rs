@@ -3,18 +3,17 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+use crate::actions::{
+    CREATE_LISTENER as CREATE, DELETE_LISTENER as DELETE,
+    DELETE_LOAD_BALANCER_LISTENERS as DELETE_SEVERAL, DESCRIBE_LISTENERS as DESCRIBE,
+    MODIFY_LISTENER as MODIFY,
+};
 use crate::api::filter::NonEmpty;
 use crate::api::rules::Rule;
 use crate::batch::{CREATE_LISTENERS, DELETE_LISTENERS, LISTENERS};
-use crate::client::{Action, Answered};
+use crate::client::Answered;
 use crate::wire::{Empty, null_default};
 use crate::{Client, Error, ListenerId, LoadBalancerId, Task};
-
-const CREATE: Action = Action::write("CreateListener");
-const DELETE: Action = Action::write("DeleteListener");
-const DELETE_SEVERAL: Action = Action::write("DeleteLoadBalancerListeners");
-const DESCRIBE: Action = Action::read("DescribeListeners");
-const MODIFY: Action = Action::write("ModifyListener");
 
 /// A listener's protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

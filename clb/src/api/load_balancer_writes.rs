@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::actions::{
+    CREATE_LOAD_BALANCER as CREATE, DELETE_LOAD_BALANCER as DELETE,
+    MODIFY_LOAD_BALANCER_ATTRIBUTES as MODIFY,
+    SET_LOAD_BALANCER_SECURITY_GROUPS as SET_SECURITY_GROUPS,
+};
 use crate::api::filter::NonEmpty;
 use crate::api::load_balancers::{ResourceTag, TargetRegion};
 use crate::batch::{DELETE_LOAD_BALANCERS, SECURITY_GROUPS};
-use crate::client::{Action, Answered};
+use crate::client::Answered;
 use crate::ids::only;
 use crate::wire::{Empty, null_default};
 use crate::{Client, Error, LoadBalancerId, Task};
-
-const CREATE: Action = Action::write("CreateLoadBalancer");
-const DELETE: Action = Action::write("DeleteLoadBalancer");
-const MODIFY: Action = Action::write("ModifyLoadBalancerAttributes");
-const SET_SECURITY_GROUPS: Action = Action::write("SetLoadBalancerSecurityGroups");
 
 /// Whether a load balancer has public addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -3,15 +3,13 @@
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
+use crate::actions::DESCRIBE_LOAD_BALANCERS as DESCRIBE;
 use crate::api::filter::Filter;
 use crate::api::load_balancer_writes::LoadBalancerType;
 use crate::batch::{LOAD_BALANCER_PAGE, LOAD_BALANCERS};
-use crate::client::Action;
 use crate::ids::only;
 use crate::wire::null_default;
 use crate::{Client, Error, LoadBalancerId};
-
-const DESCRIBE: Action = Action::read("DescribeLoadBalancers");
 
 /// A load balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

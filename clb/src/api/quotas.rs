@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Action, Answered};
+use crate::actions::DESCRIBE_QUOTA as DESCRIBE;
+use crate::client::Answered;
 use crate::wire::null_default;
 use crate::{Client, Error};
-
-const DESCRIBE: Action = Action::read("DescribeQuota");
 
 /// One quota of the account in a region.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -2,15 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::actions::{CREATE_RULE as CREATE, DELETE_RULE as DELETE, MODIFY_RULE as MODIFY};
 use crate::api::filter::NonEmpty;
 use crate::api::listeners::{Certificate, Created, HealthCheck};
-use crate::client::{Action, Answered};
+use crate::client::Answered;
 use crate::wire::{Empty, null_default};
 use crate::{Client, Error, ListenerId, LoadBalancerId, LocationId, Task};
-
-const CREATE: Action = Action::write("CreateRule");
-const DELETE: Action = Action::write("DeleteRule");
-const MODIFY: Action = Action::write("ModifyRule");
 
 /// A layer-7 forwarding rule.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

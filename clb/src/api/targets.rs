@@ -3,14 +3,12 @@
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::actions::DESCRIBE_TARGETS as DESCRIBE;
 use crate::api::filter::Filter;
 use crate::api::listeners::Protocol;
 use crate::batch::TARGETS_LISTENERS;
-use crate::client::Action;
 use crate::wire::null_default;
 use crate::{Client, Error, ListenerId, ListenerQuery, LoadBalancerId, LocationId};
-
-const DESCRIBE: Action = Action::read("DescribeTargets");
 
 /// The targets of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

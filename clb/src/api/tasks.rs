@@ -5,11 +5,10 @@ use std::fmt;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{Action, Answered};
+use crate::actions::DESCRIBE_TASK_STATUS as DESCRIBE;
+use crate::client::Answered;
 use crate::wire::{Empty, null_default};
 use crate::{Client, Error, Kind, LoadBalancerId};
-
-const DESCRIBE: Action = Action::read("DescribeTaskStatus");
 
 /// The first wait between two looks at a task; most tasks take 0.1 to 3 s.
 const POLL_FIRST: Duration = Duration::from_millis(100);

@@ -14,6 +14,7 @@ mod credentials;
 mod local;
 mod metadata;
 mod parts;
+mod policies;
 mod samples;
 mod support;
 mod tls;
