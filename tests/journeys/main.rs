@@ -12,3 +12,4 @@ mod install;
 mod leader;
 mod rollout;
 mod stage;
+mod traffic;

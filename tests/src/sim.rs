@@ -1,13 +1,16 @@
 //! The simulated CLB as a person in Tencent's console would see it: through the same API as everyone.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clb::{
     BatchTarget, Client, Config, CreateListener, EnvCredentials, ListenerId, ListenerQuery,
     LoadBalancerId, Protocol, SECRET_ID, SECRET_KEY, Target,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// A console of the simulated CLB.
 #[derive(Clone)]
@@ -138,21 +141,71 @@ impl Console {
             .context("CreateListener gave no id")
     }
 
-    /// Binds a target without clb-gate's tag, as somebody else would.
-    pub async fn bind_foreign(&self, port: u16, address: std::net::SocketAddr) -> Result<()> {
-        let listener = self
-            .listener(port)
-            .await?
-            .with_context(|| format!("no listener on {port}"))?;
-        let target = Target::new(address.ip(), address.port()).weight(0);
-        let batch = [BatchTarget {
-            listener_id: listener.listener_id,
-            location_id: None,
-            target,
-        }];
+    /// Binds a target at weight 0 without clb-gate's tag, as somebody else would.
+    pub async fn bind_foreign(&self, port: u16, address: SocketAddr) -> Result<()> {
+        self.bind(port, address, 0).await
+    }
+
+    /// Binds a target without clb-gate's tag; one that is bound gets this weight.
+    pub async fn bind(&self, port: u16, address: SocketAddr, weight: u8) -> Result<()> {
+        let batch = [self.batch_target(port, address, weight).await?];
         self.client
             .batch_register_targets(&self.load_balancer, &batch)
-            .await?;
+            .await
+            .map(drop)
+            .context("BatchRegisterTargets")
+    }
+
+    /// Takes a target away.
+    pub async fn unbind(&self, port: u16, address: SocketAddr) -> Result<()> {
+        let batch = [self.batch_target(port, address, 0).await?];
+        self.client
+            .batch_deregister_targets(&self.load_balancer, &batch)
+            .await
+            .map(drop)
+            .context("BatchDeregisterTargets")
+    }
+
+    async fn batch_target(
+        &self,
+        port: u16,
+        address: SocketAddr,
+        weight: u8,
+    ) -> Result<BatchTarget> {
+        let listener = self.listener(port).await?;
+        let listener = listener.with_context(|| format!("no listener on {port}"))?;
+        Ok(BatchTarget {
+            listener_id: listener.listener_id,
+            location_id: None,
+            target: Target::new(address.ip(), address.port()).weight(weight),
+        })
+    }
+
+    /// Describes security groups to the simulator, as its README explains.
+    pub async fn describe_security(&self, groups: &serde_json::Value) -> Result<()> {
+        self.operator("POST", "/_sim/security-groups", &groups.to_string())
+            .await
+    }
+
+    /// Forgets all security groups.
+    pub async fn forget_security(&self) -> Result<()> {
+        self.operator("DELETE", "/_sim/security-groups", "").await
+    }
+
+    async fn operator(&self, method: &str, path: &str, body: &str) -> Result<()> {
+        let address = self.endpoint.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        ensure!(
+            answer.starts_with("HTTP/1.1 200 "),
+            "{method} {path}: {answer}"
+        );
         Ok(())
     }
 }
