@@ -24,6 +24,12 @@ pub struct Problem {
 pub enum Code {
     /// The account's quota of CLBs is used up.
     LoadBalancerQuota,
+    /// The CLB's quota of listeners is used up.
+    ListenerQuota,
+    /// The listener's quota of rules is used up.
+    RuleQuota,
+    /// A batch of targets was refused.
+    BatchTarget,
     /// `direct-access` is neither `"true"` nor `"false"`.
     DirectAccessValue,
 }
@@ -33,6 +39,9 @@ impl Code {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LoadBalancerQuota => "E4003",
+            Self::ListenerQuota => "E4004",
+            Self::RuleQuota => "E4005",
+            Self::BatchTarget => "E5009",
             Self::DirectAccessValue => "E4037",
         }
     }

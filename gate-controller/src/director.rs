@@ -190,17 +190,18 @@ fn seen(exposure: &Exposure, load_balancer: &str, view: &View) -> Vec<Standing> 
     let service = &exposure.service;
     let problem = view.problem.as_ref();
     let whole = problem.map(|problem| format!("Service {service}: {problem}"));
-    let held = view.held.get(&exposure.slot()).into_iter().flatten();
-    let held = held.map(ToString::to_string);
-    let warned = view.warnings.get(&exposure.slot()).cloned();
-    let slot = held.chain(warned).map(|note| {
+    let on_slot = |note: String| {
         format!(
             "Service {service}: spec.ports[].port {} on CLB {load_balancer}: {note}",
             exposure.port
         )
-    });
-    let notes = whole.into_iter().chain(slot);
-    notes
+    };
+    let held = view.held.get(&exposure.slot()).into_iter().flatten();
+    let held = held.map(|held| on_slot(held.to_string()));
+    let problems = whole.into_iter().chain(held);
+    let warned = view.warnings.get(&exposure.slot()).cloned().map(on_slot);
+    problems
         .map(|note| (service.clone(), "NotServed", note))
+        .chain(warned.map(|note| (service.clone(), "QuotaAhead", note)))
         .collect()
 }

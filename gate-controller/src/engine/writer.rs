@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clb::{Client, Error, LoadBalancer, LoadBalancerId, Priority};
 use direct_access::names;
+use direct_access::problem::Code;
 use tokio::time::Instant;
 
 use super::act::Actor;
@@ -391,7 +392,7 @@ impl Writer {
     ) -> Result<(), Trouble> {
         let trouble = Trouble::of_act(error);
         let refusal = Refusal {
-            why: trouble.problem.clone(),
+            why: coded(&trouble.problem, operation, error.is_quota()),
             full_at: error.is_quota().then(|| self.beside(operation)),
         };
         let refusals = &mut self.memory.refusals;
@@ -498,4 +499,15 @@ impl Writer {
             self.id
         ))
     }
+}
+
+/// The problem with TKE's code for it, where TKE has one.
+fn coded(problem: &str, operation: &Operation, quota: bool) -> String {
+    let code = match operation {
+        Operation::CreateListeners(_) if quota => Code::ListenerQuota,
+        Operation::CreateRules(..) if quota => Code::RuleQuota,
+        Operation::Register(_) => Code::BatchTarget,
+        _ => return problem.to_owned(),
+    };
+    format!("{problem} ({})", code.as_str())
 }

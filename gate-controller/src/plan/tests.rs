@@ -10,6 +10,7 @@ use direct_access::ownership::Tag;
 
 use super::*;
 use crate::desired::tests::{compute, service};
+use crate::desired::{DesiredRule, RuleKey};
 use crate::pod::tests::pod;
 use crate::pod::{Fate, PodRecord};
 
@@ -273,6 +274,116 @@ fn held_pods_stay_as_they_are() {
         planned(&wanted.load_balancers["lb-abcd1234"], &there).operations,
         []
     );
+}
+
+fn planned_within(desired: &Desired, observed: &[ObservedListener], limits: &Limits) -> Plan {
+    plan(&Facts {
+        cluster: &us(),
+        manage: Manage::Listeners,
+        desired,
+        observed,
+        drained: &HashMap::new(),
+        limits,
+    })
+}
+
+#[test]
+fn what_fits_is_bound_and_the_rest_waits_for_room() {
+    let desired = desired(&[pod("a", 1), pod("b", 2), pod("c", 3)]);
+    let limits = Limits {
+        targets: Some(2),
+        ..Limits::default()
+    };
+    let there = [listener(vec![target(9, 0, None)])];
+    let plan = planned_within(&desired, &there, &limits);
+    assert!(matches!(&plan.operations[..], [Operation::Register(all)] if all.len() == 1));
+    let [held @ Held::Quota(2, waiting)] = &plan.held[&Protocol::Tcp.at(80)][..] else {
+        panic!("{:?}", plan.held)
+    };
+    assert_eq!(waiting, &[address(2), address(3)]);
+    assert!(held.covers(address(2)) && !held.covers(address(1)));
+    assert!(held.to_string().contains("TOTAL_TARGET_BIND_QUOTA"));
+}
+
+#[test]
+fn a_quota_is_told_before_a_rollout_meets_it() {
+    let pods: Vec<_> = (1..=8).map(|n| pod(&format!("p{n}"), n)).collect();
+    let desired = desired(&pods);
+    let warned = |quota| {
+        let limits = Limits {
+            targets: Some(quota),
+            ..Limits::default()
+        };
+        let all = (1..=8).map(|n| target(n, 10, Some(&format!("uid-p{n}"))));
+        let plan = planned_within(&desired, &[listener(all.collect())], &limits);
+        assert!(plan.held.is_empty() && plan.operations.is_empty());
+        plan.warnings.get(&Protocol::Tcp.at(80)).cloned()
+    };
+    assert_eq!(warned(10), None);
+    assert!(warned(9).unwrap().contains("quota of 9"));
+}
+
+#[test]
+fn what_was_refused_is_left_out_and_told() {
+    let desired = desired(&[pod("a", 1), pod("b", 2)]);
+    let refused = Refused {
+        places: [(place(1), "no such address".to_owned())].into(),
+        ..Refused::default()
+    };
+    let limits = Limits {
+        refused,
+        ..Limits::default()
+    };
+    let plan = planned_within(&desired, &[listener(vec![])], &limits);
+    assert!(matches!(&plan.operations[..], [Operation::Register(all)] if all[0].place == place(2)));
+    let told = plan.held[&Protocol::Tcp.at(80)][0].to_string();
+    assert!(told.contains("198.18.1.1:8080") && told.contains("no such address"));
+}
+
+fn rules(paths: &[&str], pods: &[PodRecord]) -> Desired {
+    let mut all = desired(pods);
+    let wanted = all.listeners.get_mut(&Protocol::Http.at(80)).unwrap();
+    let rule = DesiredRule {
+        targets: std::mem::take(&mut wanted.targets),
+        ..DesiredRule::default()
+    };
+    wanted.protocol = Protocol::Http;
+    wanted.rules = paths.iter().map(|path| (key(path), rule.clone())).collect();
+    all
+}
+
+fn key(path: &str) -> RuleKey {
+    RuleKey {
+        domain: "a.example".to_owned(),
+        url: path.to_owned(),
+    }
+}
+
+#[test]
+fn rules_are_made_filled_emptied_and_deleted() {
+    let pods = [pod("a", 1)];
+    let mut clb = vec![];
+    let ids = |operation: &Operation| {
+        let what = operation.label();
+        (0..operation.count())
+            .map(|n| format!("{what}-{n}"))
+            .collect::<Vec<_>>()
+    };
+    let mut settle = |desired: &Desired| {
+        for _ in 0..4 {
+            for operation in planned(desired, &clb).operations {
+                apply(&mut clb, &operation, &ids(&operation), &us());
+            }
+        }
+        let rules = clb.iter().flat_map(|listener| &listener.rules);
+        let urls = rules.map(|rule| (rule.key.url.clone(), rule.targets.len()));
+        urls.collect::<Vec<_>>()
+    };
+    let two = settle(&rules(&["/", "/shop"], &pods));
+    assert_eq!(two, [("/".to_owned(), 1), ("/shop".to_owned(), 1)]);
+    // The pod went away for good meanwhile, so nothing needs to drain.
+    assert_eq!(settle(&rules(&["/"], &[])), [("/".to_owned(), 0)]);
+    assert_eq!(settle(&Desired::default()), []);
 }
 
 /// A CLB that does what it is told, to see where plans lead.
