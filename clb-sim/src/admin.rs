@@ -1,6 +1,7 @@
 //! The operator's own door, `/_sim/...`: what was called, what there is, and faults to come.
 //! Unsigned, so only on the plain listener.
 
+use crate::admin_edits;
 use crate::api::Api;
 use crate::calls::Calls;
 use crate::faults::Fault;
@@ -15,6 +16,12 @@ use std::collections::BTreeMap;
 
 /// The path below which everything is ours.
 pub(crate) const PREFIX: &str = "/_sim/";
+
+/// What is served, for someone who asks for something else.
+const SERVED: &str = "GET calls, state, faults, security-groups, quotas, delays, behaviour; \
+    POST reset-calls, faults, foreign-writers, security-groups, accounts, roles, targets, do; \
+    PUT quotas, delays, behaviour, temporary-credentials; DELETE faults, security-groups, targets, \
+    accounts/ID, load-balancers/ID, load-balancers/ID/listeners/ID";
 
 /// Answers one operator call.
 pub(crate) fn answer(api: &Api, parts: &Parts, body: &Bytes) -> (StatusCode, Value) {
@@ -31,16 +38,14 @@ pub(crate) fn answer(api: &Api, parts: &Parts, body: &Bytes) -> (StatusCode, Val
         ),
         (&Method::POST, "/_sim/faults") => done(add_fault(api, body)),
         (&Method::DELETE, "/_sim/faults") => {
-            api.faults.lock().clear();
+            clear_faults(api);
             (StatusCode::OK, json!({}))
         }
         (method, "/_sim/security-groups") => security_door::answer(&api.shared, method, body),
-        (method, path) => {
-            let message = format!(
-                "{method} {path} is not served: GET calls, state, faults, security-groups; POST reset-calls, faults, security-groups; DELETE faults, security-groups"
-            );
+        (method, path) => admin_edits::answer(api, method, path, body).unwrap_or_else(|| {
+            let message = format!("{method} {path} is not served: {SERVED}");
             (StatusCode::NOT_FOUND, json!({ "error": message }))
-        }
+        }),
     }
 }
 
@@ -59,6 +64,12 @@ pub(crate) fn calls(api: &Api) -> Value {
 /// Counts anew.
 pub(crate) fn reset_calls(api: &Api) {
     *api.calls.lock() = Calls::default();
+}
+
+/// Forgets all faults to come, and sends foreign writers home.
+pub(crate) fn clear_faults(api: &Api) {
+    api.faults.lock().clear();
+    api.shared.with(|model, _| model.send_home());
 }
 
 /// Takes a fault in.

@@ -35,6 +35,12 @@ pub(crate) struct Args {
     /// nothing that depends on the source address of a client or of a health check from 100.64.0.0/10
     #[arg(long)]
     transparent: bool,
+    /// More accounts: a JSON list of what POST /_sim/accounts takes
+    #[arg(long, value_name = "FILE")]
+    accounts: Option<PathBuf>,
+    /// Be a virtual machine's metadata service too, /latest/meta-data/, with this role
+    #[arg(long, value_name = "NAME")]
+    metadata_role: Option<String>,
     /// Faults to begin with: a JSON list of what POST /_sim/faults takes
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
@@ -111,6 +117,8 @@ impl From<Args> for Config {
             },
             behaviour: args.behaviour.into(),
             quotas: args.quotas.into(),
+            accounts: args.accounts,
+            metadata_role: args.metadata_role,
             faults: args.faults,
             state: args.state,
             seed: None,

@@ -65,6 +65,11 @@ impl Calls {
 }
 
 impl Gist {
+    /// Whose it is.
+    pub(crate) fn load_balancers(&self) -> &[String] {
+        &self.load_balancers
+    }
+
     /// Of a call's body; of nonsense, nothing.
     pub(crate) fn of(body: &[u8]) -> Self {
         #[derive(Default, Deserialize)]

@@ -6,7 +6,7 @@ use crate::admin;
 use crate::api::{Api, LARGEST_BODY};
 use crate::clock::Clock;
 use crate::start::{self, Config, StartError};
-use crate::state::Delays;
+use crate::state::{Behaviour, Delays, Quotas};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use serde_json::Value;
@@ -105,8 +105,43 @@ impl InProcess {
         admin::add_fault(&self.api, fault.to_string().as_bytes())
     }
 
-    /// Forgets all faults to come.
+    /// Somebody who binds and unbinds targets at an interval, as `POST /_sim/foreign-writers` takes
+    /// it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn add_foreign_writer(&self, writer: &Value) -> Result<(), String> {
+        let writer = serde_json::from_value(writer.clone()).map_err(|error| error.to_string())?;
+        self.api
+            .shared
+            .with(|model, now| model.set_to_work(writer, now))
+    }
+
+    /// How much there may be from now on.
+    pub fn set_quotas(&self, quotas: Quotas) {
+        self.api.shared.with(|model, _| model.quotas = Some(quotas));
+    }
+
+    /// How it behaves from now on where the documentation is silent.
+    pub fn set_behaviour(&self, behaviour: Behaviour) {
+        self.api
+            .shared
+            .with(|model, _| model.settings.behaviour = behaviour);
+    }
+
+    /// One more account, as `POST /_sim/accounts` takes it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn add_account(&self, account: &Value) -> Result<(), String> {
+        let account = serde_json::from_value(account.clone()).map_err(|error| error.to_string())?;
+        let now = self.api.shared.clock.now();
+        let added = self.api.accounts.lock().add(account, now);
+        added.map_err(|refusal| refusal.message)
+    }
+
+    /// Forgets all faults to come, and sends foreign writers home.
     pub fn clear_faults(&self) {
-        self.api.faults.lock().clear();
+        admin::clear_faults(&self.api);
     }
 }

@@ -49,8 +49,11 @@ pub(crate) mod code {
     pub(crate) const RANGE: &str = "InvalidParameterValue.Range";
     pub(crate) const RATE: &str = "RequestLimitExceeded";
     pub(crate) const RESOURCE_INSUFFICIENT: &str = "ResourceInsufficient";
+    pub(crate) const ROLE_NOT_FOUND: &str = "ResourceNotFound.RoleNotFound";
     pub(crate) const SIZE: &str = "RequestSizeLimitExceeded";
+    pub(crate) const UNAUTHORIZED: &str = "UnauthorizedOperation";
     pub(crate) const UNKNOWN_PARAMETER: &str = "UnknownParameter";
     pub(crate) const UNSUPPORTED: &str = "UnsupportedOperation";
     pub(crate) const UNSUPPORTED_REGION: &str = "UnsupportedRegion";
+    pub(crate) const WEB_IDENTITY: &str = "InvalidParameter.WebIdentityTokenError";
 }

@@ -1,6 +1,7 @@
 //! The two doors, HTTP and HTTPS. Everything a stranger can do is bounded: connections, the time
 //! for a TLS handshake and for headers, the size of a body and the time it may take.
 
+use crate::accounts::metadata;
 use crate::admin;
 use crate::api::{Api, LARGEST_BODY};
 use bytes::Bytes;
@@ -113,6 +114,9 @@ async fn serve(
     if parts.uri.path().starts_with(admin::PREFIX) {
         return Ok(operator(api, &parts, body, listener));
     }
+    if listener == "http" && parts.uri.path().starts_with(metadata::PREFIX) {
+        return Ok(machine_metadata(api, &parts));
+    }
     let answer = api
         .answer(&parts, body, listener)
         .await
@@ -131,6 +135,20 @@ fn operator(
     }
     let (status, answer) = admin::answer(api, parts, &body.unwrap_or_default());
     json(status, answer.to_string().into())
+}
+
+fn machine_metadata(api: &Api, parts: &Parts) -> Response<Full<Bytes>> {
+    let found = (parts.method == http::Method::GET).then(|| api.metadata(parts.uri.path()));
+    let found = found.flatten();
+    let mut response = Response::new(Full::new(Bytes::from(found.clone().unwrap_or_default())));
+    if found.is_none() {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    let text = http::HeaderValue::from_static("text/plain");
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, text);
+    response
 }
 
 /// The body, or `None` if it is too large.

@@ -1,5 +1,6 @@
 //! Puts the simulator together and takes it apart again.
 
+use crate::accounts::{self, Accounts, AccountsError};
 use crate::api::{Api, Secret};
 use crate::cidr::Cidr;
 use crate::clock::Clock;
@@ -55,6 +56,10 @@ pub struct Config {
     pub behaviour: Behaviour,
     /// How much there may be, until that is set at run time.
     pub quotas: Quotas,
+    /// More accounts, a JSON list.
+    pub accounts: Option<PathBuf>,
+    /// The role whose credentials the metadata service gives out.
+    pub metadata_role: Option<String>,
     /// Faults to begin with, a JSON list.
     pub faults: Option<PathBuf>,
     /// Where the state is kept over a restart.
@@ -86,6 +91,8 @@ impl Default for Config {
             },
             behaviour: Behaviour::default(),
             quotas: Quotas::default(),
+            accounts: None,
+            metadata_role: None,
             faults: None,
             state: None,
             seed: None,
@@ -136,6 +143,9 @@ pub enum StartError {
          without the option targets see this machine's address"
     )]
     Transparent(#[source] std::io::Error),
+    /// The accounts file is unusable.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
     /// The faults file is unusable.
     #[error(transparent)]
     Faults(#[from] FaultsError),
@@ -207,7 +217,14 @@ pub(crate) fn api(config: &Config, clock: Clock) -> Result<Api, StartError> {
         id: config.secret_id.clone(),
         key: config.secret_key.clone(),
     };
-    let api = Api::new(shared, secret, config.region.clone(), config.rate);
+    let mut accounts = Accounts::new(&secret, config.metadata_role.clone());
+    if let Some(path) = &config.accounts {
+        for account in accounts::load(path)? {
+            // Refused only when there are thousands.
+            let _ = accounts.add(account, clock.now());
+        }
+    }
+    let api = Api::new(shared, accounts, config.region.clone(), config.rate);
     for fault in load_faults(config)? {
         let added = api.faults.lock().add(fault, clock.now());
         added.map_err(|refusal| FaultsError::Content {

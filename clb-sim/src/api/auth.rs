@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 const WINDOW_S: i64 = 300;
 const ALGORITHM: &str = "TC3-HMAC-SHA256";
 
-/// The one key pair this simulator knows.
+/// A key pair.
 #[derive(Clone)]
 pub(crate) struct Secret {
     pub(crate) id: String,
@@ -29,7 +29,12 @@ struct Claim<'a> {
     signature: &'a str,
 }
 
-/// Accepts a request only if it was signed with our secret, for this service, just now.
+/// Who a request says it is from.
+pub(crate) fn secret_id(headers: &HeaderMap) -> Result<&str, Refusal> {
+    Claim::read(header(headers, "authorization").unwrap_or_default()).map(|claim| claim.secret_id)
+}
+
+/// Accepts a request only if it was signed with this secret, for this service, just now.
 pub(crate) fn verify(
     parts: &Parts,
     body: &[u8],
@@ -46,8 +51,7 @@ pub(crate) fn verify(
         )));
     }
     if claim.secret_id != secret.id {
-        let message = "The SecretId is not found, please ensure that your SecretId is correct.";
-        return Err(Refusal::new(code::AUTH_SECRET_ID, message));
+        return Err(unknown_id());
     }
     if (now / 1000 - seconds).abs() > WINDOW_S {
         let message = format!(
@@ -58,12 +62,12 @@ pub(crate) fn verify(
     if clock::utc_date(seconds).as_deref() != Some(claim.date) {
         return Err(bad_signature());
     }
-    check_signature(parts, body, &claim, secret, seconds)?;
-    if header(&parts.headers, "x-tc-token").is_some_and(|token| !token.is_empty()) {
-        let message = "X-TC-Token was sent, but this is a permanent key pair; temporary credentials are not known here";
-        return Err(Refusal::new(code::AUTH_TOKEN, message));
-    }
-    Ok(())
+    check_signature(parts, body, &claim, secret, seconds)
+}
+
+pub(crate) fn unknown_id() -> Refusal {
+    let message = "The SecretId is not found, please ensure that your SecretId is correct.";
+    Refusal::new(code::AUTH_SECRET_ID, message)
 }
 
 fn check_signature(

@@ -184,10 +184,6 @@ fn other_faults_have_their_own_codes() {
         code::AUTH_INVALID
     );
     assert_eq!(
-        refused(|_, parts| replace(parts, "x-tc-token", "t")),
-        code::AUTH_TOKEN
-    );
-    assert_eq!(
         refused(|_, parts| replace(parts, "x-tc-timestamp", "soon")),
         code::AUTH_INVALID
     );

@@ -1,4 +1,4 @@
-//! Calls per second: one token bucket per action, as the API counts them.
+//! Calls per second: one token bucket per sub-account and action, as the API counts them.
 
 use crate::clock::Millis;
 use crate::refusal::{Refusal, code};
@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 /// The buckets. A call costs 1000 tokens; `rate` tokens come in each millisecond.
 pub(crate) struct Buckets {
     rate: i64,
-    levels: BTreeMap<&'static str, Level>,
+    /// Owner -> action -> what is left.
+    levels: BTreeMap<String, BTreeMap<&'static str, Level>>,
 }
 
 struct Level {
@@ -26,12 +27,23 @@ impl Buckets {
         }
     }
 
-    pub(crate) fn take(&mut self, action: &'static str, now: Millis) -> Result<(), Refusal> {
+    pub(crate) fn take(
+        &mut self,
+        owner: &str,
+        action: &'static str,
+        now: Millis,
+    ) -> Result<(), Refusal> {
         if self.rate == 0 {
             return Ok(());
         }
         let full = self.rate * CALL;
-        let level = self.levels.entry(action).or_insert(Level {
+        if !self.levels.contains_key(owner) {
+            self.levels.insert(owner.to_owned(), BTreeMap::new());
+        }
+        let Some(levels) = self.levels.get_mut(owner) else {
+            return Ok(());
+        };
+        let level = levels.entry(action).or_insert(Level {
             tokens: full,
             at: now,
         });
@@ -64,23 +76,24 @@ mod tests {
     #[test]
     fn each_action_has_its_own_bucket() {
         let mut buckets = Buckets::new(2);
-        assert!(buckets.take("A", 0).is_ok() && buckets.take("A", 0).is_ok());
-        let refusal = buckets.take("A", 0).unwrap_err();
+        assert!(buckets.take("me", "A", 0).is_ok() && buckets.take("me", "A", 0).is_ok());
+        let refusal = buckets.take("me", "A", 0).unwrap_err();
         assert_eq!(refusal.code, code::RATE);
         assert!(
             refusal
                 .message
                 .starts_with("Your current request times equals to")
         );
-        assert!(buckets.take("B", 0).is_ok());
-        assert!(buckets.take("A", 499).is_err());
-        assert!(buckets.take("A", 500).is_ok());
+        assert!(buckets.take("me", "B", 0).is_ok());
+        assert!(buckets.take("you", "A", 0).is_ok());
+        assert!(buckets.take("me", "A", 499).is_err());
+        assert!(buckets.take("me", "A", 500).is_ok());
     }
 
     #[test]
     fn zero_is_no_limit() {
         let mut buckets = Buckets::new(0);
-        assert!((0..1000).all(|_| buckets.take("A", 0).is_ok()));
+        assert!((0..1000).all(|_| buckets.take("me", "A", 0).is_ok()));
     }
 
     proptest! {
@@ -90,7 +103,7 @@ mod tests {
             let (mut now, mut passed) = (0, 0_i64);
             for gap in gaps {
                 now += gap;
-                passed += i64::from(buckets.take("A", now).is_ok());
+                passed += i64::from(buckets.take("me", "A", now).is_ok());
             }
             let rate = i64::from(rate);
             prop_assert!(passed <= rate + now * rate / 1000 + 1);

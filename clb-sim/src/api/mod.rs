@@ -24,6 +24,8 @@ mod targets;
 pub(crate) use actions::{Kind, Reply, kind_of};
 pub(crate) use auth::Secret;
 
+use crate::accounts::metadata::Machine;
+use crate::accounts::{Account, Accounts, sts};
 use crate::calls::{Calls, Gist, OneCall};
 use crate::clock::Millis;
 use crate::faults::{Faults, Lost, Plan};
@@ -55,7 +57,7 @@ const NEVER_CAME: &str = "(lost)";
 /// The API: the model, and what stands before it.
 pub(crate) struct Api {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) secret: Secret,
+    pub(crate) accounts: Mutex<Accounts>,
     pub(crate) region: String,
     buckets: Mutex<Buckets>,
     pub(crate) faults: Mutex<Faults>,
@@ -79,10 +81,10 @@ struct Outcome {
 }
 
 impl Api {
-    pub(crate) fn new(shared: Arc<Shared>, secret: Secret, region: String, rate: u32) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, accounts: Accounts, region: String, rate: u32) -> Self {
         Self {
             shared,
-            secret,
+            accounts: Mutex::new(accounts),
             region,
             buckets: Mutex::new(Buckets::new(rate)),
             faults: Mutex::new(Faults::default()),
@@ -100,7 +102,15 @@ impl Api {
     ) -> Option<Bytes> {
         let (request_id, at) = self.shared.with(|model, now| (model.ids.request(), now));
         let gist = Gist::of(body.as_deref().unwrap_or_default());
-        let (action, outcome) = match self.admit(parts, body) {
+        if header(parts, "x-tc-version") == sts::VERSION {
+            let answer = self.assume(parts, body.as_deref().unwrap_or_default());
+            pause(Millis::from(self.delays().call_ms)).await;
+            return Some(envelope(
+                answer.map(|answer| answer.to_string()),
+                &request_id,
+            ));
+        }
+        let (action, outcome) = match self.admit(parts, body, &gist) {
             Ok(admitted) => (
                 admitted.action.name,
                 self.perform(&admitted, &request_id).await,
@@ -137,6 +147,25 @@ impl Api {
         Ok(serde_json::from_str(&reply.body).unwrap_or_default())
     }
 
+    /// A call of STS, which shares the address.
+    fn assume(&self, parts: &Parts, body: &[u8]) -> Result<Value, Refusal> {
+        let call = (header(parts, "x-tc-action"), header(parts, "authorization"));
+        let now = self.shared.clock.now();
+        self.accounts.lock().assume(call, body, now)
+    }
+
+    /// The text under a path of the metadata service; none is a 404.
+    pub(crate) fn metadata(&self, path: &str) -> Option<String> {
+        let (vpc_id, now) = self
+            .shared
+            .with(|model, now| (model.settings.vpc_id.clone(), now));
+        let machine = Machine {
+            region: &self.region,
+            vpc_id: &vpc_id,
+        };
+        self.accounts.lock().metadata(path, machine, now)
+    }
+
     fn refused(&self, refusal: Refusal) -> Outcome {
         let delays = self.delays();
         Outcome {
@@ -150,20 +179,15 @@ impl Api {
         self.shared.with(|model, _| model.settings.delays)
     }
 
-    /// The checks of the gateway, in its order: signature, version, region, action, rate.
+    /// The checks of the gateway, in its order: signature, token, version, region, action, policy,
+    /// rate.
     fn admit(
         &self,
         parts: &Parts,
         body: Option<Bytes>,
+        gist: &Gist,
     ) -> Result<Admitted, (&'static str, Refusal)> {
-        let header = |name: &str| {
-            parts
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        let asked = header("x-tc-action");
+        let asked = header(parts, "x-tc-action");
         let known = actions::find(asked);
         let name = known.map_or(UNKNOWN_ACTION, |known| known.name);
         let refuse = |code: &str, message: String| Err((name, Refusal::new(code, message)));
@@ -174,16 +198,17 @@ impl Api {
             );
         };
         let now = self.shared.clock.now();
-        auth::verify(parts, &body, SERVICE, &self.secret, now)
+        let account = self
+            .authenticate(parts, &body, now)
             .map_err(|refusal| (name, refusal))?;
-        let version = header("x-tc-version");
+        let version = header(parts, "x-tc-version");
         if version != VERSION {
             return refuse(
                 code::NO_SUCH_VERSION,
                 format!("X-TC-Version {version:?} does not exist: {VERSION} is served"),
             );
         }
-        let region = header("x-tc-region");
+        let region = header(parts, "x-tc-region");
         if region != self.region {
             return refuse(
                 code::UNSUPPORTED_REGION,
@@ -196,14 +221,26 @@ impl Api {
         let Some(action) = known else {
             return Err((name, unknown(asked)));
         };
-        let taken = self.buckets.lock().take(action.name, now);
-        taken.map_err(|refusal| (name, refusal))?;
+        account
+            .check_policy(name, gist.load_balancers())
+            .and_then(|()| self.buckets.lock().take(account.owner(), name, now))
+            .map_err(|refusal| (name, refusal))?;
         let latency = action.latency(self.delays());
         Ok(Admitted {
             action,
             body,
             latency,
         })
+    }
+
+    /// Whose call it is.
+    fn authenticate(&self, parts: &Parts, body: &[u8], now: Millis) -> Result<Account, Refusal> {
+        let id = auth::secret_id(&parts.headers)?;
+        let account = self.accounts.lock().find(id).cloned();
+        let account = account.ok_or_else(auth::unknown_id)?;
+        auth::verify(parts, body, SERVICE, &account.secret(), now)?;
+        account.check_token(Some(header(parts, "x-tc-token")), now)?;
+        Ok(account)
     }
 
     /// Does the work, with whatever fault is due. A write begins when it arrives and keeps its
@@ -256,6 +293,13 @@ fn nothing_done(plan: &Plan, after: Millis) -> Option<Outcome> {
 /// What a call over the rate limit is told, by a fault.
 pub(crate) fn throttled() -> Refusal {
     limits::refusal(USUAL_RATE)
+}
+
+fn header<'a>(parts: &'a Parts, name: &str) -> &'a str {
+    let value = parts.headers.get(name);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
 }
 
 fn unknown(action: &str) -> Refusal {

@@ -9,6 +9,7 @@ mod behaviour;
 pub(crate) mod custom_check;
 mod effects;
 pub(crate) mod event;
+pub(crate) mod foreign;
 pub(crate) mod health_check;
 pub(crate) mod ids;
 pub(crate) mod parts;
@@ -65,6 +66,8 @@ pub(crate) struct Model {
     /// In a test that says itself which targets are well; nothing is probed then.
     #[serde(skip)]
     script: Option<Script>,
+    #[serde(skip)]
+    writers: Vec<foreign::AtWork>,
     #[serde(skip)]
     revision: Revision,
     #[serde(skip)]
@@ -155,6 +158,7 @@ impl Model {
             deletions: VecDeque::new(),
             generation: 0,
             script: None,
+            writers: Vec::new(),
             revision: Revision::default(),
             events: Vec::new(),
         }

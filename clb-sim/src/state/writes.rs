@@ -147,6 +147,7 @@ impl Model {
             self.revision.structure += 1;
             self.apply(at, &id, effect);
         }
+        self.let_write(now);
     }
 
     /// When the next write is due.
@@ -154,6 +155,7 @@ impl Model {
         let pending = |load_balancer: &LoadBalancer| {
             load_balancer.pending.as_ref().map(|pending| pending.due)
         };
-        self.load_balancers.values().filter_map(pending).min()
+        let pending = self.load_balancers.values().filter_map(pending);
+        pending.chain(self.next_turn()).min()
     }
 }

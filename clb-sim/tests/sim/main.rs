@@ -7,11 +7,13 @@
     reason = "a test may fail"
 )]
 
+mod accounts;
 mod control;
 mod data;
 mod data_checks;
 mod data_security;
 mod data_udp;
 mod in_process;
+mod objects;
 mod support;
 mod tls;

@@ -1,7 +1,7 @@
 //! A simulator in this process, a signer written for the tests alone, and small backends.
 
 use bytes::Bytes;
-use clb_sim::{Config, Delays, Handle, InitialLoadBalancer, start};
+use clb_sim::{Config, Delays, Handle, InProcess, InitialLoadBalancer, start};
 use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
@@ -147,6 +147,13 @@ impl Sim {
         eventually(&format!("health {wanted:?}"), reached).await;
     }
 
+    pub(crate) async fn send(
+        &self,
+        request: http::Request<Full<Bytes>>,
+    ) -> Option<(u16, String, Bytes)> {
+        send(self.handle.http_addr, request).await
+    }
+
     pub(crate) async fn operator(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let request = http::Request::builder()
             .method(method)
@@ -244,6 +251,23 @@ pub(crate) fn signed(
     signed_at(jiff_now(), host, action, (body, key))
 }
 
+/// Who signs.
+pub(crate) struct Signer {
+    pub(crate) id: String,
+    pub(crate) key: String,
+    pub(crate) token: Option<String>,
+}
+
+/// A call signed by somebody now.
+pub(crate) fn signed_by(
+    signer: &Signer,
+    host: &str,
+    action: &str,
+    body: &str,
+) -> http::Request<Full<Bytes>> {
+    signed_with(jiff_now(), host, action, (body, signer))
+}
+
 /// A call signed at a moment, in unix seconds.
 pub(crate) fn signed_at(
     now: i64,
@@ -251,6 +275,21 @@ pub(crate) fn signed_at(
     action: &str,
     (body, key): (&str, &str),
 ) -> http::Request<Full<Bytes>> {
+    let signer = Signer {
+        id: SECRET_ID.to_owned(),
+        key: key.to_owned(),
+        token: None,
+    };
+    signed_with(now, host, action, (body, &signer))
+}
+
+fn signed_with(
+    now: i64,
+    host: &str,
+    action: &str,
+    (body, signer): (&str, &Signer),
+) -> http::Request<Full<Bytes>> {
+    let (secret_id, key) = (&signer.id, &signer.key);
     let date = jiff::Timestamp::from_second(now)
         .unwrap()
         .strftime("%Y-%m-%d")
@@ -279,10 +318,11 @@ pub(crate) fn signed_at(
         .header("x-tc-version", "2018-03-17")
         .header("x-tc-timestamp", now.to_string())
         .header("x-tc-region", "ap-guangzhou")
+        .header("x-tc-token", signer.token.as_deref().unwrap_or_default())
         .header(
             "authorization",
             format!(
-                "TC3-HMAC-SHA256 Credential={SECRET_ID}/{date}/clb/tc3_request, SignedHeaders=content-type;host, Signature={signature}"
+                "TC3-HMAC-SHA256 Credential={secret_id}/{date}/clb/tc3_request, SignedHeaders=content-type;host, Signature={signature}"
             ),
         )
         .body(Full::from(body.to_owned()))
@@ -325,4 +365,59 @@ where
     };
     let (answer, _) = tokio::join!(exchange, connection);
     answer
+}
+
+/// A simulator in this process, in virtual time.
+pub(crate) struct VirtualClb {
+    pub(crate) clb: InProcess,
+}
+
+impl VirtualClb {
+    /// Quick, without a rate limit, always the same.
+    pub(crate) fn new(change: impl FnOnce(Config) -> Config) -> Self {
+        let config = Config {
+            delays: Delays::default(),
+            seed: Some(1),
+            ..config(99)
+        };
+        let start = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clb = InProcess::new(&change(config), start).unwrap();
+        Self { clb }
+    }
+
+    pub(crate) async fn try_call(&self, action: &str, body: &Value) -> Option<Value> {
+        let text = body.to_string();
+        let now = self.clb.now().as_second();
+        let request = signed_at(now, "clb.test", action, (&text, SECRET_KEY));
+        let answer = self
+            .clb
+            .exchange(request.headers(), Bytes::from(text))
+            .await?;
+        let mut answer: Value = serde_json::from_slice(&answer).unwrap();
+        Some(answer["Response"].take())
+    }
+
+    pub(crate) async fn ok(&self, action: &str, body: Value) -> Value {
+        let answer = self.try_call(action, &body).await.unwrap();
+        assert!(answer["Error"].is_null(), "{action} {body}: {answer}");
+        answer
+    }
+
+    pub(crate) async fn refused(&self, action: &str, body: Value) -> String {
+        let answer = self.try_call(action, &body).await.unwrap();
+        let code = answer["Error"]["Code"].as_str();
+        code.unwrap_or_else(|| panic!("{action} {body} was not refused: {answer}"))
+            .to_owned()
+    }
+
+    /// A listener made by the operator.
+    pub(crate) fn listener(&self, mut body: Value) -> String {
+        body["LoadBalancerId"] = json!(LB);
+        let made = self.clb.operate("CreateListener", &body).unwrap();
+        made["ListenerIds"][0].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn sleep_s(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
 }
