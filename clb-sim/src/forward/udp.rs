@@ -166,3 +166,38 @@ async fn answer(flow: &Flow, vip: &UdpSocket, client: SocketAddr) {
         let _ = vip.send_to(datagram, client).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn socket() -> UdpSocket {
+        UdpSocket::bind("127.0.0.1:0").await.unwrap()
+    }
+
+    /// How long a flow lives in which the client says something once more, after `pause`.
+    async fn life(pause: Duration) -> Duration {
+        let client = socket().await.local_addr().unwrap();
+        let start = Instant::now();
+        let flow = Arc::new(Flow {
+            target: socket().await,
+            over: CancellationToken::new(),
+            passed: Mutex::new(start),
+        });
+        let speaks = async {
+            tokio::time::sleep(pause).await;
+            flow.touch();
+        };
+        let answers = answers(Arc::clone(&flow), Arc::new(socket().await), client);
+        tokio::join!(answers, speaks);
+        assert!(flow.over.is_cancelled(), "its place in the table can go");
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flow_ends_after_silence_and_not_before() {
+        let pause = IDLE.saturating_sub(Duration::from_secs(1));
+        assert!(life(pause).await >= pause + IDLE);
+        assert!(life(Duration::ZERO).await < IDLE + Duration::from_secs(1));
+    }
+}

@@ -1,7 +1,7 @@
 //! Every kind of health check, with real sockets.
 
 use crate::data_udp::UdpBackend;
-use crate::support::{Backend, Sim, config, eventually};
+use crate::support::{Backend, LB, Sim, config, eventually};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -117,6 +117,21 @@ async fn check_port_asks_another_port_of_the_target() {
     assert_eq!(verdict(&sim, &listener, closed).await, "Alive");
     drop(health);
     sim.becomes(&listener, &["Dead"]).await;
+}
+
+#[tokio::test]
+async fn a_modified_check_counts_at_once() {
+    let sim = Sim::start(config(45)).await;
+    let backend = Backend::start('1').await;
+    let http =
+        json!({ "CheckType": "HTTP", "HttpCheckDomain": "a.example", "HttpVersion": "HTTP/1.1" });
+    let listener = sim.listener(PORT, check(&http)).await;
+    assert_eq!(verdict(&sim, &listener, backend.address).await, "Dead");
+    let mut body = check(&json!({ "CheckType": "TCP" }));
+    body["LoadBalancerId"] = json!(LB);
+    body["ListenerId"] = json!(listener);
+    sim.done("ModifyListener", body).await;
+    sim.becomes(&listener, &["Alive"]).await;
 }
 
 #[tokio::test]
