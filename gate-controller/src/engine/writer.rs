@@ -507,7 +507,12 @@ fn coded(problem: &str, operation: &Operation, quota: bool) -> String {
         Operation::CreateListeners(_) if quota => Code::ListenerQuota,
         Operation::CreateRules(..) if quota => Code::RuleQuota,
         Operation::Register(_) => Code::BatchTarget,
-        _ => return problem.to_owned(),
+        Operation::Weigh(_)
+        | Operation::Deregister(_)
+        | Operation::CreateListeners(_)
+        | Operation::CreateRules(..)
+        | Operation::DeleteRules(..)
+        | Operation::DeleteListener(..) => return problem.to_owned(),
     };
     format!("{problem} ({})", code.as_str())
 }
