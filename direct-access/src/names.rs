@@ -18,6 +18,14 @@ pub const CLIENT_TOKEN: &str = "service.cloud.tencent.com/client-token";
 pub const SHOWN_ADDRESS: &str = "clb-gate.io/shown-address";
 /// Finalizer of Services whose CLB we make: set before the CLB is, removed after it was deleted.
 pub const FINALIZER: &str = "clb-gate.io/load-balancer";
+/// Service annotation: the subnet of an internal CLB (TKE's own).
+pub const INTERNAL_SUBNET: &str = "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid";
+/// Service annotation: how a public CLB's traffic is paid for (TKE's own).
+pub const CHARGE_TYPE: &str = "service.kubernetes.io/qcloud-loadbalancer-internet-charge-type";
+/// Service annotation: Mbit/s of a public CLB (TKE's own).
+pub const BANDWIDTH: &str = "service.kubernetes.io/qcloud-loadbalancer-internet-max-bandwidth-out";
+/// Service annotation with extra `CreateLoadBalancer` parameters as a JSON object (TKE's own).
+pub const EXTENSIVE_PARAMETERS: &str = "service.kubernetes.io/service.extensiveParameters";
 /// `spec.loadBalancerClass` of Services that are ours.
 pub const LOAD_BALANCER_CLASS: &str = "clb-gate.io/clb";
 /// Tag of a CLB we made: the cluster it was made for.
@@ -31,7 +39,7 @@ pub const MODE: &str = "service.cloud.tencent.com/mode";
 /// Pod annotation, `"0"` to `"100"`: the weight of this pod's targets (TKE's own).
 pub const CUSTOM_WEIGHT: &str = "service.cloud.tencent.com/custom-weight";
 /// Service annotations that matter here; everything else is pruned when a Service is cached.
-pub const SERVICE_ANNOTATIONS: [&str; 7] = [
+pub const SERVICE_ANNOTATIONS: [&str; 11] = [
     DIRECT_ACCESS,
     EXISTING_LOAD_BALANCER,
     LISTENER_PARAMETERS,
@@ -39,6 +47,10 @@ pub const SERVICE_ANNOTATIONS: [&str; 7] = [
     LOAD_BALANCER_ID,
     CLIENT_TOKEN,
     SHOWN_ADDRESS,
+    INTERNAL_SUBNET,
+    CHARGE_TYPE,
+    BANDWIDTH,
+    EXTENSIVE_PARAMETERS,
 ];
 
 /// Pod label; `"false"` opts the pod out of the gate. A label, so that the registration's

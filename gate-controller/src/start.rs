@@ -25,6 +25,7 @@ use crate::engine::Shared;
 use crate::fresh::Fresh;
 use crate::gates::Gates;
 use crate::ledger::Ledger;
+use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::pod::PodRecord;
 use crate::view::Views;
@@ -270,6 +271,14 @@ fn leader_tasks(supervisor: &Supervisor, shared: Shared) {
         exposures: exposures_in,
     };
     supervisor.spawn("director", director.run(draining.clone()));
+    let lifecycle = Lifecycle {
+        shared: shared.clone(),
+    };
+    let lifecycle_draining = draining.clone();
+    supervisor.spawn("lifecycle", async move {
+        lifecycle.run(lifecycle_draining).await;
+        Ok(())
+    });
     let gates = Gates {
         seen: Arc::clone(&shared.seen),
         shared: shared.clone(),

@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 
 use crate::stage::{LOAD_BALANCER, PATIENCE, alone, deployment, rolled, serve, targets_are};
 
-async fn leader(world: &World) -> Result<String> {
+pub(crate) async fn leader(world: &World) -> Result<String> {
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), "clb-gate");
     eventually("somebody leads", PATIENCE, || async {
         let lease = leases.get_opt("clb-gate-controller").await?;
@@ -29,7 +29,7 @@ async fn leader(world: &World) -> Result<String> {
 }
 
 /// SIGKILL to the process of a pod's container, found by the pod's cgroup.
-async fn kill_minus_nine(world: &World, name: &str) -> Result<()> {
+pub(crate) async fn kill_minus_nine(world: &World, name: &str) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), "clb-gate");
     let uid = pods.get(name).await?.metadata.uid.context("a UID")?;
     let mut killed = 0;

@@ -4,6 +4,7 @@
 //! disturb clb-gate itself take the stage alone.
 
 mod bad_input;
+mod created;
 mod data_path;
 mod healing;
 mod host;

@@ -126,6 +126,31 @@ impl Console {
         Ok(named.collect())
     }
 
+    /// What the listeners on a port speak.
+    pub async fn protocols(&self, port: u16) -> Result<Vec<String>> {
+        let all = self
+            .client
+            .describe_listeners(&self.load_balancer, &ListenerQuery::default())
+            .await?;
+        let there = all.into_iter().filter(|listener| listener.port == port);
+        Ok(there
+            .map(|listener| listener.protocol.to_string())
+            .collect())
+    }
+
+    /// Deletes the load balancer, as somebody else would.
+    pub async fn delete(&self) -> Result<()> {
+        let only = clb::NonEmpty::one(&self.load_balancer);
+        let task = self
+            .client
+            .delete_load_balancers(only, clb::InUse::Delete)
+            .await?;
+        self.client
+            .wait_task(&task, std::time::Duration::from_secs(10))
+            .await?;
+        Ok(())
+    }
+
     /// Creates a listener, as somebody else would.
     pub async fn create_listener(&self, protocol: Protocol, port: u16) -> Result<ListenerId> {
         let create =

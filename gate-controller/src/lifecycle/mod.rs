@@ -1,5 +1,16 @@
 //! Load balancers of our own: made for a Service, shown on it, and deleted with it.
+//!
+//! [`decide`](decide::decide()) says what to do next for one Service; [`Lifecycle`] looks, asks it, and has the step
+//! done. Listeners and targets stay the writer's.
 
+mod act;
+pub mod decide;
 mod made;
+mod order;
+mod record;
+mod run;
+mod sight;
+mod subject;
 
 pub use made::Made;
+pub use run::Lifecycle;

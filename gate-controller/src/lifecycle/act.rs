@@ -1,0 +1,208 @@
+//! Performs one step for one Service. Decides nothing, but looks again before it deletes.
+
+use clb::{Client, InUse, Kind, LoadBalancerId, NonEmpty};
+use direct_access::{Code, ServiceFacts};
+use runtime::{CallError, News};
+
+use super::decide::{Claim, Contents, Step, Unneeded};
+use super::order::order;
+use super::record::Record;
+use super::sight::{contents, made_for};
+use crate::cloud::{CALL_TIMEOUT, chain};
+use crate::engine::{Shared, reference};
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    /// What was to be written is written.
+    Written,
+    /// The order was accepted, and its id is not known yet.
+    Ordered,
+    /// It was deleted.
+    Deleted,
+    /// This is on it.
+    Contents(String, Contents),
+}
+
+/// Why a step was not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    /// Somebody else was faster: look again.
+    #[error("the Service has changed meanwhile")]
+    Changed,
+    /// The lease is not ours for long enough.
+    #[error("the leader's lease is not renewed in time")]
+    Lease,
+    /// The Kubernetes API.
+    #[error("{}{}", chain(.0), if .0.is_forbidden() { RBAC } else { "" })]
+    Kubernetes(#[from] CallError),
+    /// The CLB API.
+    #[error("{}{}", chain(.0), if .0.kind() == Kind::Quota { QUOTA } else { "" })]
+    Cloud(#[from] clb::Error),
+    /// What the user wrote, or what is missing.
+    #[error("{0}")]
+    Person(String),
+}
+
+const RBAC: &str =
+    "; the level loadbalancers needs the rights in manifests/components/loadbalancers";
+const QUOTA: &str = "; delete CLBs that are not needed, ask Tencent for a larger quota, or share one \
+                     (service.kubernetes.io/tke-existed-lbid)";
+
+/// Where steps are performed.
+pub(super) struct Actor {
+    pub(super) shared: Shared,
+    pub(super) client: Client,
+    pub(super) record: Record,
+    pub(super) service: ServiceFacts,
+}
+
+impl Actor {
+    pub(super) async fn perform(&self, step: &Step) -> Result<Done, Failed> {
+        match step {
+            Step::Rest | Step::Wait(_) => Ok(Done::Written),
+            Step::Claim(claim) => self.claim(claim).await,
+            Step::Create => self.create().await,
+            Step::Record(id) => {
+                self.recorded(id).await?;
+                let note = format!("CLB {id}, made for this Service before, is used");
+                self.tell(News::normal("LoadBalancerAdopted", "Make", note));
+                Ok(Done::Written)
+            }
+            Step::Inspect(id) => {
+                let seen = self.contents(&LoadBalancerId::new(id)).await?;
+                Ok(Done::Contents(id.clone(), seen))
+            }
+            Step::Delete(id, why) => self.delete(id, *why).await,
+            Step::Show(ingress) => {
+                Ok(self.written(self.record.show(&self.service, ingress).await?))
+            }
+            Step::Clear => Ok(self.written(self.record.clear(&self.service).await?)),
+            Step::Unmark => Ok(self.written(self.record.mark(&self.service, None).await?)),
+            Step::Release(left) => self.release(left).await,
+        }
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<Done, Failed> {
+        let written = self.record.claim(&self.service, claim).await?;
+        if let Some(lost) = &claim.lost {
+            let note = format!(
+                "CLB {lost} does not exist any more, and not by clb-gate's doing; another one is made"
+            );
+            self.tell(News::warning("LoadBalancerLost", "Make", note));
+        }
+        Ok(self.written(written))
+    }
+
+    async fn create(&self) -> Result<Done, Failed> {
+        let vpc = self.shared.cloud.vpc();
+        let order = order(&self.service, &self.shared.cluster_id, vpc)
+            .map_err(|problem| Failed::Person(problem.to_string()))?;
+        self.lease()?;
+        let created = self.client.create_load_balancer(&order).await?;
+        let Some(id) = created.ids.first() else {
+            return Ok(Done::Ordered);
+        };
+        // At once: only this ties the CLB to the Service for everybody to see.
+        self.recorded(id.as_str()).await?;
+        let note = format!("CLB {id} is made for this Service");
+        self.tell(News::normal("LoadBalancerMade", "Make", note));
+        Ok(Done::Written)
+    }
+
+    async fn recorded(&self, id: &str) -> Result<(), Failed> {
+        let written = self.record.id(&self.service, id).await?;
+        self.shared.cluster.on_service_written(written);
+        Ok(())
+    }
+
+    /// Nothing is deleted on the word of a cache: the Service, the tags and what is on the CLB are read
+    /// right before.
+    async fn delete(&self, id: &str, why: Unneeded) -> Result<Done, Failed> {
+        let fresh = self.record.read(&self.service).await?;
+        if fresh.is_none_or(|fresh| fresh.version != self.service.version) {
+            return Err(Failed::Changed);
+        }
+        let id = LoadBalancerId::new(id);
+        let ids = std::slice::from_ref(&id);
+        let found = self.client.describe_load_balancers(ids).await?;
+        let Some(found) = found.first() else {
+            return Ok(Done::Deleted);
+        };
+        let ours = made_for(&self.shared.cluster_id, found) == Some(self.service.uid.as_str());
+        if !ours || self.contents(&id).await? != Contents::default() {
+            return Err(Failed::Changed);
+        }
+        self.lease()?;
+        let all = NonEmpty::one(&id);
+        let task = self.client.delete_load_balancers(all, InUse::Keep).await?;
+        self.client.wait_task(&task, CALL_TIMEOUT).await?;
+        let reason = match why {
+            Unneeded::Unwanted => "this Service does not need it any more",
+            Unneeded::Surplus => "this Service has an older one",
+        };
+        let note = format!("CLB {id} was deleted: {reason}");
+        self.tell(News::normal("LoadBalancerDeleted", "Delete", note));
+        Ok(Done::Deleted)
+    }
+
+    async fn release(&self, left: &[String]) -> Result<Done, Failed> {
+        if !left.is_empty() {
+            let note = format!(
+                "CLB {} was made for this Service and is kept, because somebody else has listeners on it",
+                left.join(", ")
+            );
+            self.tell(News::warning("LoadBalancerKept", "Delete", note));
+        }
+        Ok(self.written(self.record.release(&self.service).await?))
+    }
+
+    async fn contents(&self, id: &LoadBalancerId) -> Result<Contents, Failed> {
+        Ok(contents(&self.client, &self.shared.cluster_id, id).await?)
+    }
+
+    fn written(&self, service: ServiceFacts) -> Done {
+        self.shared.cluster.on_service_written(service);
+        Done::Written
+    }
+
+    /// No call may outlive the right to make it.
+    fn lease(&self) -> Result<(), Failed> {
+        if self.shared.leadership.remaining() >= CALL_TIMEOUT {
+            return Ok(());
+        }
+        Err(Failed::Lease)
+    }
+
+    fn tell(&self, news: News) {
+        let object = self.service.object();
+        let regarding = reference("Service", &object, &self.service.uid);
+        self.shared.recorder.publish(regarding, news);
+    }
+}
+
+impl Failed {
+    /// What to tell on the Service; `None` where the next look mends it.
+    pub(super) fn problem(&self) -> Option<String> {
+        match self {
+            Self::Changed | Self::Lease => None,
+            Self::Kubernetes(error) if error.is_conflict() || error.is_not_found() => None,
+            Self::Cloud(error) if error.kind() == Kind::Quota => {
+                Some(format!("{self} ({})", Code::LoadBalancerQuota.as_str()))
+            }
+            Self::Kubernetes(_) | Self::Cloud(_) | Self::Person(_) => Some(self.to_string()),
+        }
+    }
+
+    /// Whether only a person can mend it.
+    pub(super) fn needs_a_person(&self) -> bool {
+        match self {
+            Self::Person(_) => true,
+            Self::Cloud(error) => {
+                matches!(error.kind(), Kind::Denied | Kind::Invalid | Kind::Quota)
+            }
+            Self::Kubernetes(error) => error.is_forbidden() || error.is_invalid(),
+            Self::Changed | Self::Lease => false,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Which Services have a load balancer to look after, and what they ask for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use direct_access::settings::Manage;
+use direct_access::{Judgement, LoadBalancer, ObjectRef, ServiceFacts, Settings, exposures, names};
+
+use super::decide::Wish;
+
+/// A Service whose load balancer or whose status is looked after.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Subject {
+    pub(super) service: ServiceFacts,
+    pub(super) wish: Wish,
+}
+
+/// All of them, and what bears on them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Subjects {
+    pub(super) all: Vec<Subject>,
+    /// Services by the existing load balancer they name.
+    pub(super) users: BTreeMap<String, ObjectRef>,
+    /// UIDs of all Services there are.
+    pub(super) uids: BTreeSet<String>,
+    pub(super) may_create: bool,
+    /// Changes with anything that a decision rests on.
+    pub(super) fingerprint: u64,
+}
+
+impl Subjects {
+    pub(super) fn of<'a>(
+        services: impl Iterator<Item = &'a ServiceFacts>,
+        settings: &Settings,
+    ) -> Self {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let mut subjects = Self {
+            may_create: settings.manage >= Manage::LoadBalancers,
+            ..Self::default()
+        };
+        subjects.fingerprint = hasher.hash_one(subjects.may_create);
+        let mut uids = BTreeSet::new();
+        for service in services {
+            uids.insert(service.uid.clone());
+            let touched = service.finalizer || shown(service);
+            if !subjects.may_create && !touched {
+                continue;
+            }
+            let wish = wish(service, settings);
+            if let Wish::Existing { id, .. } = &wish {
+                subjects.users.insert(id.clone(), service.object());
+            }
+            if touched || matches!(wish, Wish::Made | Wish::Existing { show: true, .. }) {
+                // Whatever order the Services come in.
+                let version = (&service.uid, service.version, format!("{wish:?}"));
+                subjects.fingerprint ^= hasher.hash_one(version);
+                let service = service.clone();
+                subjects.all.push(Subject { service, wish });
+            }
+        }
+        if !subjects.all.is_empty() {
+            subjects.uids = uids;
+        }
+        subjects
+    }
+
+    /// The load balancers that Services name, by either annotation.
+    pub(super) fn named(&self) -> BTreeSet<String> {
+        let all = self.all.iter();
+        all.filter_map(|subject| subject.named().map(str::to_owned))
+            .collect()
+    }
+}
+
+impl Subject {
+    /// The load balancer it names.
+    pub(super) fn named(&self) -> Option<&str> {
+        match &self.wish {
+            Wish::Existing { id, .. } => Some(id),
+            Wish::Made | Wish::AsIs | Wish::Nothing => {
+                let id = self.service.annotation(names::LOAD_BALANCER_ID);
+                id.filter(|id| direct_access::load_balancer::well_formed(id))
+            }
+        }
+    }
+}
+
+fn shown(service: &ServiceFacts) -> bool {
+    service.annotation(names::SHOWN_ADDRESS).is_some()
+}
+
+fn wish(service: &ServiceFacts, settings: &Settings) -> Wish {
+    let served = match exposures(service, settings) {
+        Judgement::Served(served) => served,
+        Judgement::NotOurs(reason) if reason.holds() => return Wish::AsIs,
+        Judgement::NotOurs(_) => return Wish::Nothing,
+    };
+    // All exposures of a Service are on one.
+    let first = served.exposures.into_iter().next();
+    match first.map(|exposure| exposure.load_balancer) {
+        Some(LoadBalancer::Made(_)) => Wish::Made,
+        Some(LoadBalancer::Existing(id)) => Wish::Existing {
+            id,
+            show: settings.manage >= Manage::LoadBalancers,
+        },
+        None => Wish::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::tests::service;
+
+    fn at(manage: Manage) -> Settings {
+        Settings {
+            manage,
+            ..Settings::default()
+        }
+    }
+
+    fn unnamed() -> ServiceFacts {
+        let mut unnamed = service("web");
+        unnamed.annotations.remove(names::EXISTING_LOAD_BALANCER);
+        unnamed
+    }
+
+    fn wishes(services: &[ServiceFacts], manage: Manage) -> Vec<Wish> {
+        let subjects = Subjects::of(services.iter(), &at(manage));
+        subjects.all.into_iter().map(|one| one.wish).collect()
+    }
+
+    #[test]
+    fn below_the_level_only_what_was_made_is_looked_after() {
+        let claimed = ServiceFacts {
+            finalizer: true,
+            ..unnamed()
+        };
+        let services = [unnamed(), service("existing"), claimed];
+        assert_eq!(wishes(&services, Manage::Listeners), [Wish::Made]);
+        assert_eq!(wishes(&services, Manage::LoadBalancers).len(), 3);
+    }
+
+    #[test]
+    fn a_service_that_is_not_ours_any_more_wishes_for_nothing() {
+        let mut off = ServiceFacts {
+            finalizer: true,
+            ..unnamed()
+        };
+        off.annotations.remove(names::DIRECT_ACCESS);
+        assert_eq!(
+            wishes(&[off.clone()], Manage::LoadBalancers),
+            [Wish::Nothing]
+        );
+        off.finalizer = false;
+        assert_eq!(wishes(&[off], Manage::LoadBalancers), []);
+    }
+
+    #[test]
+    fn an_unreadable_one_stays_as_it_is() {
+        let mut bad = ServiceFacts {
+            finalizer: true,
+            ..unnamed()
+        };
+        let key = names::DIRECT_ACCESS.to_owned();
+        bad.annotations.insert(key, "yes".to_owned());
+        assert_eq!(wishes(&[bad], Manage::LoadBalancers), [Wish::AsIs]);
+    }
+
+    #[test]
+    fn the_fingerprint_changes_with_what_matters_and_not_with_the_order() {
+        let print = |services: &[ServiceFacts], manage| {
+            Subjects::of(services.iter(), &at(manage)).fingerprint
+        };
+        let level = Manage::LoadBalancers;
+        let (a, b) = (service("a"), service("b"));
+        let newer = ServiceFacts {
+            version: 2,
+            ..a.clone()
+        };
+        let before = print(&[a.clone(), b.clone()], level);
+        assert_eq!(before, print(&[b.clone(), a.clone()], level));
+        assert_ne!(before, print(&[newer, b.clone()], level));
+        assert_ne!(before, print(&[a, b], Manage::Listeners));
+    }
+}
