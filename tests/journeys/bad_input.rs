@@ -101,7 +101,7 @@ async fn with_setting(world: &World, key: &str, value: &str, parts: &[&str]) -> 
     outcome.map(drop)
 }
 
-async fn setting(key: &str) -> Result<String> {
+pub(crate) async fn setting(key: &str) -> Result<String> {
     let path = format!("jsonpath={{.data.{key}}}");
     Ok(kubectl::run(&[
         "get",
@@ -116,7 +116,7 @@ async fn setting(key: &str) -> Result<String> {
     .out)
 }
 
-async fn patch(key: &str, value: &str) -> Result<()> {
+pub(crate) async fn patch(key: &str, value: &str) -> Result<()> {
     let patch = serde_json::json!({"data": {key: value}}).to_string();
     kubectl::run(&[
         "patch",

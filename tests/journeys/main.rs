@@ -13,4 +13,5 @@ mod install;
 mod leader;
 mod rollout;
 mod stage;
+mod tke;
 mod traffic;

@@ -123,8 +123,13 @@ impl World {
     pub async fn webhooks_know(&self, load_balancer: &str, port: u16) -> Result<()> {
         let marker = Service::direct(&self.namespace, "marker", load_balancer, port + 1000);
         kubectl::apply(&marker.yaml()).await?;
+        self.webhooks_gate("marker", true).await
+    }
+
+    /// Waits until every webhook gives pods of the app the gate, or none does.
+    pub async fn webhooks_gate(&self, app: &str, gated: bool) -> Result<()> {
         let pod: Pod = serde_json::from_value(serde_json::json!({
-            "metadata": {"generateName": "marker-", "labels": {"app": "marker"}},
+            "metadata": {"generateName": format!("{app}-"), "labels": {"app": app}},
             "spec": {"containers": [{"name": "sample", "image": IMAGE}]},
         }))?;
         let dry_run = PostParams {
@@ -134,8 +139,9 @@ impl World {
         eventually("the webhooks know the Services", MARKED, || async {
             // Several in a row, because there are several webhooks.
             for _ in 0..6 {
-                if gates(&self.api::<Pod>().create(&dry_run, &pod).await?) == 0 {
-                    return Ok(Err("a dry-run pod got no gate".to_owned()));
+                let there = gates(&self.api::<Pod>().create(&dry_run, &pod).await?);
+                if (there == 1) != gated {
+                    return Ok(Err(format!("a dry-run pod of {app} got {there} gates")));
                 }
             }
             Ok(Ok(()))

@@ -53,6 +53,7 @@ struct Memory {
     unsettled: bool,
     orphans: BTreeSet<String>,
     failing: Option<String>,
+    failures: u32,
 }
 
 /// What is remembered of a Service.
@@ -154,12 +155,13 @@ impl Lifecycle {
         }
         self.shared.cluster.on_made(made);
         memory.looked = Some(Instant::now());
-        memory.unsettled = true;
-        POLL
+        memory.failures = memory.failures.saturating_add(1);
+        backoff(memory.failures)
     }
 
     fn act(&self, memory: &mut Memory, subjects: &Subjects, (client, sight): &(Client, Sight)) {
         memory.failing = None;
+        memory.failures = 0;
         memory.unsettled = false;
         let (now, clock) = (Instant::now(), runtime::clock::now());
         let mut made = Made::default();
@@ -173,6 +175,9 @@ impl Lifecycle {
             }
             let decision = memory.decide(subject, (subjects, sight), now, clock);
             let known = memory.services.entry(uid.clone()).or_default();
+            if decision.step == Step::Rest {
+                known.problem = None;
+            }
             let notice = decision.notice.as_ref().map(ToString::to_string);
             if let Some(note) = notice.or_else(|| known.problem.clone()) {
                 made.tell(subject.service.object(), note);
@@ -239,7 +244,9 @@ impl Memory {
 
     /// How long the last look still holds.
     fn rest(&self, subjects: &Subjects, now: Instant) -> Option<Duration> {
-        let holds = if self.dirty || subjects.fingerprint != self.fingerprint {
+        let holds = if self.failures > 0 {
+            backoff(self.failures)
+        } else if self.dirty || subjects.fingerprint != self.fingerprint {
             GAP
         } else if self.unsettled {
             POLL
@@ -354,11 +361,10 @@ impl Known {
 
     fn failed(&mut self, error: &Failed, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        let doubled = FIRST_PAUSE.saturating_mul(1 << self.failures.saturating_sub(1).min(6));
         let pause = if error.needs_a_person() {
             LONGEST_PAUSE
         } else {
-            doubled.min(LONGEST_PAUSE)
+            backoff(self.failures)
         };
         self.not_before = Some(now + pause);
         self.contents.clear();
@@ -366,6 +372,13 @@ impl Known {
             self.problem = Some(problem);
         }
     }
+}
+
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(6);
+    FIRST_PAUSE
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_PAUSE)
 }
 
 impl Subject {
