@@ -169,10 +169,10 @@ impl Director {
         let mut standing: BTreeSet<_> = problems.chain(conflicts).collect();
         let made = self.shared.cluster.made();
         let of_made = made.problems();
-        standing.extend(of_made.map(|(service, note)| {
-            let note = format!("Service {service}: {note}");
-            (service.clone(), "LoadBalancer", note)
-        }));
+        standing.extend(
+            of_made
+                .map(|(service, note)| (service.clone(), "LoadBalancerProblem", note.to_owned())),
+        );
         for exposure in &wanted.exposures {
             let Some(id) = exposure.load_balancer.id() else {
                 continue;

@@ -1,7 +1,7 @@
 //! Performs one step for one Service. Decides nothing, but looks again before it deletes.
 
 use clb::{Client, InUse, Kind, LoadBalancerId, NonEmpty};
-use direct_access::{Code, ServiceFacts};
+use direct_access::{Code, ObjectRef, ServiceFacts};
 use runtime::{CallError, News};
 
 use super::decide::{Claim, Contents, Step, Unneeded};
@@ -183,14 +183,16 @@ impl Actor {
 
 impl Failed {
     /// What to tell on the Service; `None` where the next look mends it.
-    pub(super) fn problem(&self) -> Option<String> {
+    pub(super) fn problem(&self, service: &ObjectRef) -> Option<String> {
         match self {
             Self::Changed | Self::Lease => None,
             Self::Kubernetes(error) if error.is_conflict() || error.is_not_found() => None,
             Self::Cloud(error) if error.kind() == Kind::Quota => {
-                Some(format!("{self} ({})", Code::LoadBalancerQuota.as_str()))
+                let code = Code::LoadBalancerQuota.as_str();
+                Some(format!("Service {service}: {self} ({code})"))
             }
-            Self::Kubernetes(_) | Self::Cloud(_) | Self::Person(_) => Some(self.to_string()),
+            Self::Kubernetes(_) | Self::Cloud(_) => Some(format!("Service {service}: {self}")),
+            Self::Person(whole) => Some(whole.clone()),
         }
     }
 

@@ -37,7 +37,7 @@ impl Made {
         self.ids.insert(service_uid.to_owned(), id.to_owned());
     }
 
-    /// Takes in what a user should know.
+    /// Takes in what a user should know: the whole note, which names the Service.
     pub fn tell(&mut self, service: ObjectRef, problem: String) {
         self.problems.insert(service, problem);
     }

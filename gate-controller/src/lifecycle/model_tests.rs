@@ -263,6 +263,7 @@ impl World {
             Ok(done) => {
                 let outcome = Outcome {
                     uid: subject.service.uid.clone(),
+                    service: subject.service.object(),
                     step: decision.step,
                     result: Ok(done),
                 };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use clb::Client;
+use direct_access::ObjectRef;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -71,6 +72,7 @@ struct Known {
 
 struct Outcome {
     uid: String,
+    service: ObjectRef,
     step: Step,
     result: Result<Done, Failed>,
 }
@@ -150,8 +152,10 @@ impl Lifecycle {
             } else {
                 ""
             };
-            let note = format!("its CLB cannot be looked after: {problem}{kept}");
-            made.tell(subject.service.object(), note);
+            let service = subject.service.object();
+            let note =
+                format!("Service {service}: its CLB cannot be looked after: {problem}{kept}");
+            made.tell(service, note);
         }
         self.shared.cluster.on_made(made);
         memory.looked = Some(Instant::now());
@@ -178,9 +182,11 @@ impl Lifecycle {
             if decision.step == Step::Rest {
                 known.problem = None;
             }
-            let notice = decision.notice.as_ref().map(ToString::to_string);
+            let service = subject.service.object();
+            let notice = decision.notice.as_ref();
+            let notice = notice.map(|notice| format!("Service {service}: {notice}"));
             if let Some(note) = notice.or_else(|| known.problem.clone()) {
-                made.tell(subject.service.object(), note);
+                made.tell(service, note);
             }
             memory.unsettled |= decision.step != Step::Rest;
             if decision.step.acts() {
@@ -215,6 +221,7 @@ impl Lifecycle {
             }
             Outcome {
                 uid: service.uid.clone(),
+                service: service.object(),
                 step,
                 result,
             }
@@ -312,7 +319,7 @@ impl Memory {
         }
         match outcome.result {
             Ok(done) => known.succeeded(done, now),
-            Err(error) => known.failed(&error, now),
+            Err(error) => known.failed(&error, &outcome.service, now),
         }
     }
 }
@@ -359,7 +366,7 @@ impl Known {
         }
     }
 
-    fn failed(&mut self, error: &Failed, now: Instant) {
+    fn failed(&mut self, error: &Failed, service: &ObjectRef, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         let pause = if error.needs_a_person() {
             LONGEST_PAUSE
@@ -368,7 +375,7 @@ impl Known {
         };
         self.not_before = Some(now + pause);
         self.contents.clear();
-        if let Some(problem) = error.problem() {
+        if let Some(problem) = error.problem(service) {
             self.problem = Some(problem);
         }
     }
