@@ -24,6 +24,7 @@ def ids(api: Api, **narrowed: Any) -> list[str]:
 
 
 def unique_name() -> str:
+    """To be found by. The API gives another name to a load balancer whose own is taken."""
     return f"name-{uuid4()}"
 
 
@@ -139,13 +140,13 @@ def test_unknown_ids_are_left_out_of_a_read(api: Api, lb: str) -> None:
 
 def test_reads_are_narrowed(api: Api) -> None:
     name = unique_name()
-    public = new_lb(api, LoadBalancerName=name)
-    internal = new_lb(api, "INTERNAL", LoadBalancerName=name)
+    public = new_lb(api, LoadBalancerName=name + "-1")
+    internal = new_lb(api, "INTERNAL", LoadBalancerName=name + "-2")
     (vip,) = lb_of(api, public).LoadBalancerVips
     both = {public, internal}
-    assert set(ids(api, LoadBalancerName=name)) == both
     # Names are matched in part.
-    assert set(ids(api, LoadBalancerName=name[5:])) == both
+    assert set(ids(api, LoadBalancerName=name)) == both
+    assert ids(api, LoadBalancerName=name[5:] + "-2") == [internal]
     assert set(ids(api, SearchKey=name[5:])) == both
     assert ids(api, LoadBalancerName=name, LoadBalancerType="OPEN") == [public]
     assert ids(api, LoadBalancerName=name, LoadBalancerType="INTERNAL") == [internal]
@@ -158,7 +159,7 @@ def test_reads_are_narrowed(api: Api) -> None:
 
 def test_reads_are_narrowed_by_bound_targets(api: Api) -> None:
     name = unique_name()
-    empty, used = (new_lb(api, LoadBalancerName=name) for _ in range(2))
+    empty, used = (new_lb(api, LoadBalancerName=f"{name}-{n}") for n in range(2))
     register(api, used, new_listener(api, used), *enis(2))
     assert ids(api, LoadBalancerName=name, WithRs=0) == [empty]
     assert ids(api, LoadBalancerName=name, WithRs=1) == [used]
@@ -182,7 +183,7 @@ def test_reads_are_narrowed_by_tag(api: Api) -> None:
 
 def test_reads_come_in_pages(api: Api) -> None:
     name = unique_name()
-    all_of_them = {new_lb(api, LoadBalancerName=name) for _ in range(5)}
+    all_of_them = {new_lb(api, LoadBalancerName=f"{name}-{n}") for n in range(5)}
     pages = []
     for offset in (0, 2, 4, 6):
         answer = api("DescribeLoadBalancers", LoadBalancerName=name, Offset=offset, Limit=2)
