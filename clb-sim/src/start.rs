@@ -302,6 +302,7 @@ fn world(config: &Config, clock: Clock) -> Result<Model, StartError> {
 
 fn settings(config: &Config) -> Settings {
     Settings {
+        region: config.region.clone(),
         vpc_id: config.vpc_id.clone(),
         vip_pool: Some(config.vip_pool),
         reachable: config.reachable.clone(),

@@ -124,7 +124,7 @@ def eventually(ready: Callable[[], Any], what: str, within: float = TASK_DEADLIN
     while time.monotonic() < deadline:
         if answer := ready():
             return answer
-        time.sleep(0.01)
+        time.sleep(0.002)
     pytest.fail(f"not within {within} s: {what}")
 
 

@@ -14,8 +14,8 @@ VPC = "vpc-demo0001"
 SECRET_ID = "AKIDconformance"
 SECRET_KEY = "conformance-secret-key"
 
-# Writes take this long; long enough to be seen in progress, short enough to wait for hundreds.
-TASK_MS = 20
+# Writes take this long: hundreds of them are waited for.
+TASK_MS = 5
 
 # Each simulator takes VIPs of a range of its own, so that two can run at a time.
 _ranges = iter(range(64, 128))

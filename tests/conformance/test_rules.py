@@ -85,9 +85,9 @@ def test_what_was_asked_for_is_read_back(api: Api, lb: str, http: str) -> None:
 def test_an_https_listener_has_rules_too(api: Api, lb: str) -> None:
     certificate = {"SSLMode": "UNIDIRECTIONAL", "CertId": "cert0001"}
     https = new_listener(api, lb, 8443, "HTTPS", Certificate=certificate)
-    location = new_rule(api, lb, https, Http2=True, ForwardType="GRPC", HealthCheck={"CheckType": "GRPC"})
+    location = new_rule(api, lb, https, Http2=True)
     rule = rules(api, lb, https)[location]
-    assert (rule.Http2, rule.ForwardType, rule.HealthCheck.CheckType) == (True, "GRPC", "GRPC")
+    assert (rule.Http2, rule.ForwardType, rule.HealthCheck.CheckType) == (True, "HTTP", "HTTP")
 
 
 def test_a_listener_has_one_default_domain(api: Api, lb: str, http: str) -> None:

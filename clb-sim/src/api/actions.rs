@@ -3,7 +3,7 @@
 use super::params::{self, Params};
 use super::{
     account, batch, batch_modify, bound, change_load_balancer, create_load_balancer, health,
-    listener_changes, listeners, load_balancers, rules, targets,
+    listener_changes, listeners, load_balancers, rules, target_port, targets,
 };
 use crate::clock::Millis;
 use crate::refusal::Refusal;
@@ -126,6 +126,9 @@ const ACTIONS: &[Action] = &[
         run(m, c, b, change_load_balancer::modify_attributes)
     }),
     write("ModifyRule", |m, c, b| run(m, c, b, rules::modify)),
+    write("ModifyTargetPort", |m, c, b| {
+        run(m, c, b, target_port::modify)
+    }),
     write("ModifyTargetWeight", |m, c, b| {
         run(m, c, b, targets::modify_weight)
     }),

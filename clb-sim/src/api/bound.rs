@@ -125,7 +125,7 @@ struct RuleTargets<'a> {
     location_id: &'a str,
     domain: &'a str,
     url: &'a str,
-    targets: Option<Vec<Backend<'a>>>,
+    targets: Vec<Backend<'a>>,
     function_targets: Option<()>,
 }
 
@@ -156,13 +156,14 @@ fn show<'a>(listener: &'a Listener, sieve: &Sieve) -> ListenerBackend<'a> {
         wanted.map(|rule| show_rule(rule, sieve)).collect()
     };
     let seen = !layer7 && sieve.location(&unseen_rule(listener));
+    let targets = seen.then(|| backends(&listener.targets, sieve));
     ListenerBackend {
         listener_id: &listener.id,
         protocol: listener.protocol.name(),
         port: listener.port,
         end_port: 0,
         rules: layer7.then(rules),
-        targets: seen.then(|| backends(&listener.targets, sieve)).flatten(),
+        targets: targets.filter(|list| !list.is_empty()),
     }
 }
 
@@ -176,14 +177,12 @@ fn show_rule<'a>(rule: &'a Rule, sieve: &Sieve) -> RuleTargets<'a> {
     }
 }
 
-/// Null instead of empty, as the real API's samples have it.
-fn backends<'a>(targets: &'a Targets, sieve: &Sieve) -> Option<Vec<Backend<'a>>> {
-    let shown: Vec<Backend<'_>> = targets
+fn backends<'a>(targets: &'a Targets, sieve: &Sieve) -> Vec<Backend<'a>> {
+    targets
         .iter()
         .filter(|(address, target)| sieve.target(address, target))
         .map(|(address, target)| backend(*address, target))
-        .collect();
-    Some(shown).filter(|list| !list.is_empty())
+        .collect()
 }
 
 fn backend(address: SocketAddr, target: &Target) -> Backend<'_> {

@@ -120,6 +120,8 @@ impl Params for ModifyAttributes {
 struct TargetRegion {
     region: String,
     vpc_id: String,
+    #[serde(rename = "NumericalVpcId")]
+    _numerical: Option<i64>,
 }
 
 pub(super) fn modify_attributes(
@@ -152,7 +154,7 @@ pub(super) struct SetGroups {
 
 impl Params for SetGroups {}
 
-/// The complete set; none and an empty list alike take all away.
+/// The complete set; none and an empty list alike take all away. Answers when the work is done.
 pub(super) fn set_groups(
     model: &mut Model,
     call: &Call,
@@ -172,5 +174,6 @@ pub(super) fn set_groups(
     }
     let effect = Effect::SetSecurityGroups(groups);
     model.begin(call, &params.load_balancer_id, effect)?;
-    Ok(Reply::now(json!({})))
+    let busy = model.settings.delays.task_ms.into();
+    Ok(Reply::when_done(json!({}), busy))
 }

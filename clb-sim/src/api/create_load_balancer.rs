@@ -39,6 +39,8 @@ pub(super) struct Create {
 impl Params for Create {
     const IGNORED: &'static [&'static str] = &[
         "AccessLogTopicId",
+        "AdvancedRoute",
+        "AvailableZoneAffinityInfo",
         "BandwidthPackageId",
         "ClusterIds",
         "ClusterTag",
@@ -72,7 +74,7 @@ pub(super) fn create(model: &mut Model, call: &Call, params: &Create) -> Result<
     if let Some(earlier) = repeat(model, params, &request)? {
         return Ok(answer(model, &earlier));
     }
-    let number = in_range("Number", params.number, 1, LARGEST_ORDER)?;
+    let number = in_range("Number", params.number, 1, 1..=LARGEST_ORDER)?;
     let wanted = wanted(model, params)?;
     check_quota(model, wanted.kind, number)?;
     let mut made = Vec::new();

@@ -77,7 +77,7 @@ struct RuleHealth<'a> {
     location_id: String,
     domain: Option<&'a str>,
     url: Option<&'a str>,
-    targets: Option<Vec<TargetHealth>>,
+    targets: Vec<TargetHealth>,
 }
 
 #[derive(Serialize)]
@@ -141,7 +141,7 @@ fn rule_health<'a>(
 ) -> RuleHealth<'a> {
     let rule = place.location_id.and_then(|id| listener.rule(id));
     let checks = place.check.is_some_and(|check| check.on);
-    let targets: Vec<TargetHealth> = place
+    let targets = place
         .targets
         .iter()
         .map(|(address, target)| target_health(*address, target, checks))
@@ -150,7 +150,7 @@ fn rule_health<'a>(
         location_id,
         domain: rule.map(Rule::domain),
         url: rule.map(|rule| rule.url.as_str()),
-        targets: Some(targets).filter(|list| !list.is_empty()),
+        targets,
     }
 }
 

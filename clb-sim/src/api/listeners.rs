@@ -1,9 +1,9 @@
 //! `DescribeListeners` and `CreateListener`.
 
 use super::Reply;
-use super::listener_fields::{check, scheduler, session};
+use super::listener_fields::{check, scheduler, session, within};
 use super::params::{Params, at_most, not_empty, port};
-use super::rules;
+use super::{rules, unused};
 use crate::clock::beijing;
 use crate::refusal::{Refusal, code};
 use crate::state::health_check::{HealthCheck, HealthCheckFields};
@@ -69,27 +69,21 @@ impl Wanted<'_> {
 fn show(listener: &Listener) -> Value {
     let rules = listener.rules.iter();
     let rules = rules.map(|rule| rules::show(listener, rule)).collect();
-    json!({
+    let shown = json!({
         "ListenerId": listener.id,
         "ListenerName": listener.name,
         "Protocol": listener.protocol.name(),
         "Port": listener.port,
-        "EndPort": 0,
         "HealthCheck": listener.check.as_ref().map(HealthCheck::to_fields),
-        "Certificate": listener.certificate,
+        "Certificate": listener.certificate.as_ref().map(unused::certificate),
         "Scheduler": if listener.protocol.has_rules() { None } else { Some(listener.scheduler.name()) },
         "SessionExpireTime": listener.session_expire_s,
         "SniSwitch": i32::from(listener.sni),
         "Rules": if listener.protocol.has_rules() { Value::Array(rules) } else { Value::Null },
-        "TargetType": "NODE",
-        "TargetGroup": null,
-        "SessionType": "NORMAL",
-        "KeepaliveEnable": 0,
-        "Toa": false,
         "DeregisterTargetRst": listener.deregister_rst,
-        "AttrFlags": null,
         "CreateTime": beijing(listener.created),
-    })
+    });
+    unused::with(shown, unused::of_listener())
 }
 
 #[derive(Debug, Deserialize)]
@@ -205,7 +199,8 @@ impl Template {
 }
 
 fn protocol(params: &Create) -> Result<Protocol, Refusal> {
-    let protocol = Protocol::parse(&params.protocol).ok_or_else(|| {
+    // The API's own examples write it in small letters too.
+    let protocol = Protocol::parse(&params.protocol.to_uppercase()).ok_or_else(|| {
         invalid(format!(
             "Protocol {:?} is not accepted: TCP, UDP, HTTP, HTTPS, TCP_SSL and QUIC are",
             params.protocol
@@ -258,6 +253,9 @@ fn names(given: Option<&[String]>, ports: usize) -> Result<Vec<String>, Refusal>
             names.len()
         );
         return Err(Refusal::new(code::LENGTH, message));
+    }
+    for name in names {
+        within("ListenerNames", name, 1..=80)?;
     }
     Ok(names.to_vec())
 }

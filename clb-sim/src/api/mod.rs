@@ -19,7 +19,9 @@ mod places;
 mod rule_check;
 mod rules;
 mod target_fields;
+mod target_port;
 mod targets;
+mod unused;
 
 pub(crate) use actions::{Kind, Reply, kind_of};
 pub(crate) use auth::Secret;

@@ -3,6 +3,7 @@
 use crate::refusal::{Refusal, code};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
 
 /// The parameters of one action.
 pub(crate) trait Params: DeserializeOwned {
@@ -74,27 +75,19 @@ pub(crate) fn in_range(
     field: &str,
     given: Option<i64>,
     default: i64,
-    most: i64,
+    accepted: RangeInclusive<i64>,
 ) -> Result<usize, Refusal> {
     let value = given.unwrap_or(default);
+    let (least, most) = (accepted.start(), accepted.end());
     usize::try_from(value)
         .ok()
-        .filter(|_| value <= most)
+        .filter(|_| accepted.contains(&value))
         .ok_or_else(|| {
             Refusal::new(
                 code::RANGE,
-                format!("{field} {value} is out of range: accepted are 0 to {most}"),
+                format!("{field} {value} is out of range: accepted are {least} to {most}"),
             )
         })
-}
-
-/// The API prints null where a list would be empty.
-pub(crate) fn or_null(list: Vec<Value>) -> Value {
-    if list.is_empty() {
-        Value::Null
-    } else {
-        Value::Array(list)
-    }
 }
 
 #[cfg(test)]

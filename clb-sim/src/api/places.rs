@@ -4,7 +4,7 @@
 use super::target_fields::TargetFields;
 use crate::refusal::{Refusal, code};
 use crate::state::Model;
-use crate::state::parts::{Listener, Rule, TargetKey, Targets};
+use crate::state::parts::{Listener, Rule, Target, TargetKey, Targets};
 use std::fmt;
 
 /// How a call names a rule.
@@ -85,12 +85,11 @@ impl Place<'_> {
         })
     }
 
-    pub(super) fn must_hold(&self, key: &TargetKey) -> Result<(), Refusal> {
-        if self.targets.contains_key(&key.address) {
-            return Ok(());
-        }
-        let message = format!("target {} is not bound to {self}", key.address);
-        Err(Refusal::new(code::INVALID_VALUE, message))
+    pub(super) fn must_hold(&self, key: &TargetKey) -> Result<&Target, Refusal> {
+        self.targets.get(&key.address).ok_or_else(|| {
+            let message = format!("target {} is not bound to {self}", key.address);
+            Refusal::new(code::INVALID_VALUE, message)
+        })
     }
 }
 

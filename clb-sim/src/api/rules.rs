@@ -1,10 +1,10 @@
 //! Rules of layer-7 listeners: `CreateRule`, `ModifyRule`, `DeleteRule`, and how they are shown.
 
 use super::Reply;
-use super::listener_fields::{session, within};
+use super::listener_fields::within;
 use super::params::{Params, not_empty};
 use super::places::{RuleName, rule as named, rule_by_id};
-use super::rule_check;
+use super::{rule_check, unused};
 use crate::clock::beijing;
 use crate::refusal::{Refusal, code};
 use crate::state::health_check::{HealthCheck, HealthCheckFields};
@@ -137,6 +137,20 @@ fn url(field: &str, given: &str) -> Result<String, Refusal> {
     }
     let message = format!("{field} {given:?} is not accepted: it starts with /");
     Err(Refusal::new(code::INVALID_VALUE, message))
+}
+
+/// Longer than a layer-4 listener's.
+fn session(given: Option<i64>) -> Result<Option<u32>, Refusal> {
+    let Some(value) = given else {
+        return Ok(None);
+    };
+    let accepted = |value: &u32| *value == 0 || (30..=86_400).contains(value);
+    let seconds = u32::try_from(value).ok().filter(accepted);
+    seconds.map(Some).ok_or_else(|| {
+        let message =
+            format!("SessionExpireTime {value} is out of range: 0 or 30 to 86400 are accepted");
+        Refusal::new(code::INVALID_VALUE, message)
+    })
 }
 
 fn scheduler(given: Option<&str>) -> Result<Option<RuleScheduler>, Refusal> {
@@ -362,25 +376,20 @@ fn layer7<'a>(model: &'a Model, id: &str, listener_id: &str) -> Result<&'a Liste
 
 /// `RuleOutput`.
 pub(super) fn show(listener: &Listener, rule: &Rule) -> Value {
-    json!({
+    let shown = json!({
         "LocationId": rule.id,
         "ListenerId": listener.id,
         "Domain": rule.domain(),
-        "Domains": if rule.domains.len() > 1 { json!(rule.domains) } else { Value::Null },
+        "Domains": rule.domains,
         "Url": rule.url,
         "SessionExpireTime": rule.session_expire_s,
         "HealthCheck": HealthCheck::to_fields(&rule.check),
-        "Certificate": rule.certificate,
+        "Certificate": rule.certificate.as_ref().map(unused::certificate),
         "Scheduler": rule.scheduler.name(),
-        "RewriteTarget": { "TargetListenerId": null, "TargetLocationId": null },
-        "HttpGzip": true,
-        "BeAutoCreated": false,
         "DefaultServer": rule.default_server,
         "Http2": rule.http2,
         "ForwardType": rule.forward_type,
         "CreateTime": beijing(rule.created),
-        "TargetType": "NODE",
-        "TargetGroup": null,
-        "WafDomainId": null,
-    })
+    });
+    unused::with(shown, unused::of_rule())
 }

@@ -185,7 +185,8 @@ pub(super) fn absent_is_fine<'a>(
     if model.settings.behaviour.on_absent_deregister == OnAbsent::Ok {
         return Ok(());
     }
-    keys.into_iter().try_for_each(|key| place.must_hold(key))
+    keys.into_iter()
+        .try_for_each(|key| place.must_hold(key).map(drop))
 }
 
 pub(super) fn kept_tag(model: &Model, tag: Option<&str>) -> Option<String> {

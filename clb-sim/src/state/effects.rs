@@ -27,6 +27,11 @@ impl Model {
         let Some(load_balancer) = self.load_balancers.get_mut(id) else {
             return;
         };
+        let mut binder = Binder {
+            at,
+            keep,
+            generation: &mut self.generation,
+        };
         let happened = match effect {
             Effect::Remove | Effect::Nothing => return,
             Effect::Activate => activate(load_balancer),
@@ -43,15 +48,13 @@ impl Model {
                 load_balancer.security_groups = groups;
                 changed(load_balancer)
             }
-            Effect::Bind(bindings) => {
-                let mut binder = Binder {
-                    at,
-                    keep,
-                    generation: &mut self.generation,
-                };
-                binder.bind(load_balancer, bindings)
-            }
+            Effect::Bind(bindings) => binder.bind(load_balancer, bindings),
             Effect::Unbind(keys) => unbind(load_balancer, keys),
+            Effect::Move(keys, bindings) => {
+                let mut happened = unbind(load_balancer, keys);
+                happened.extend(binder.bind(load_balancer, bindings));
+                happened
+            }
             Effect::Weigh(weights) => weigh(load_balancer, weights),
             Effect::Tag(tags) => tag(load_balancer, tags),
         };

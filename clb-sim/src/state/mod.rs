@@ -36,6 +36,7 @@ use tasks::Tasks;
 /// What the operator chose; not part of the saved state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
+    pub(crate) region: String,
     pub(crate) vpc_id: String,
     pub(crate) vip_pool: Option<Cidr>,
     pub(crate) reachable: Vec<Cidr>,

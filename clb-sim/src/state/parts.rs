@@ -82,6 +82,8 @@ pub(crate) enum Effect {
     Nothing,
     Bind(Vec<Binding>),
     Unbind(Vec<TargetKey>),
+    /// What goes, and what takes its place.
+    Move(Vec<TargetKey>, Vec<Binding>),
     Weigh(Vec<(TargetKey, u8)>),
     Tag(Vec<(TargetKey, Option<String>)>),
 }
@@ -107,7 +109,7 @@ pub(crate) struct RuleChange {
     pub(crate) url: Option<String>,
     pub(crate) check: Option<HealthCheck>,
     pub(crate) scheduler: Option<RuleScheduler>,
-    pub(crate) session_expire_s: Option<u16>,
+    pub(crate) session_expire_s: Option<u32>,
     pub(crate) forward_type: Option<String>,
 }
 
@@ -170,7 +172,7 @@ pub(crate) struct Rule {
     pub(crate) url: String,
     pub(crate) check: HealthCheck,
     pub(crate) scheduler: RuleScheduler,
-    pub(crate) session_expire_s: u16,
+    pub(crate) session_expire_s: u32,
     pub(crate) forward_type: String,
     pub(crate) default_server: bool,
     pub(crate) http2: bool,
