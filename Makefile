@@ -70,10 +70,11 @@ bench: cargo-present ## The admission handler, and HTTPS beside two reference se
 # ---- checks ----
 
 .PHONY: test
-test: fmt lint deny unit journeys ## All checks and tests, as CI runs them
+test: fmt lint deny unit conformance journeys ## All checks and tests, as CI runs them
 	@awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
+	  /^conformance:/ {passed += $$2; failed += $$5} \
 	  END {printf "make test: %d tests passed, %d failed, %d ignored\n", passed, failed, ignored; exit failed > 0}' \
-	  target/unit.log target/journeys.log
+	  target/unit.log target/conformance.log target/journeys.log
 
 .PHONY: fmt
 fmt: cargo-present ## Check the formatting
