@@ -46,7 +46,7 @@ KNOWN_CODES = COMMON_CODES | {code for code in vars(errorcodes).values() if isin
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-SUCCEEDED, IN_PROGRESS = 0, 2
+SUCCEEDED, FAILED, IN_PROGRESS = 0, 1, 2
 TASK_DEADLINE_S = 20.0
 
 

@@ -101,3 +101,22 @@ def test_errors_are_json_with_status_200(simulator: Simulator) -> None:
         assert answer.status == 200
         assert answer.headers["Content-Type"] == "application/json"
         assert json.load(answer)["Response"]["Error"]["Code"].startswith("AuthFailure")
+
+
+def test_temporary_credentials_need_their_token(simulator: Simulator) -> None:
+    account = {"secret_id": "AKIDtemporary", "secret_key": "temporary-key"}
+    simulator.operator("POST", "accounts", {**account, "token": "the-token"})
+    Api(simulator.address, **account, token="the-token")("DescribeLoadBalancers")
+    refused(Api(simulator.address, **account, token="another"), "AuthFailure.TokenFailure")
+    refused(Api(simulator.address, **account), "AuthFailure.TokenFailure")
+
+
+def test_what_a_policy_does_not_allow_is_refused(simulator: Simulator) -> None:
+    account = {"secret_id": "AKIDreader", "secret_key": "reader-key"}
+    allowed = {"effect": "allow", "action": ["clb:Describe*"], "resource": ["*"]}
+    simulator.operator("POST", "accounts", {**account, "policy": {"version": "2.0", "statement": [allowed]}})
+    reader = Api(simulator.address, **account)
+    reader("DescribeLoadBalancers")
+    codes = ("UnauthorizedOperation", "AuthFailure.UnauthorizedOperation")
+    message = refused(reader, *codes, action="CreateLoadBalancer", params={"LoadBalancerType": "OPEN"})
+    assert "CreateLoadBalancer" in message
