@@ -246,8 +246,7 @@ fn two_services_share_one_port_of_one_load_balancer_by_protocol_and_a_conflict_i
             })
         })
         .await?;
-        let third = Yaml::direct(&world.namespace, "third", "lb-demo0002", 8072);
-        kubectl::apply(&third.yaml()).await?;
+        third_is_younger(&world).await?;
         let (both, older, younger) = (["TCP:8072", "lb-demo0002"], "shared/tcp", "shared/third");
         let told = [&both[..], &["older Service", older]].concat();
         world.event("third", &told, PATIENCE).await?;
@@ -268,6 +267,23 @@ fn two_services_share_one_port_of_one_load_balancer_by_protocol_and_a_conflict_i
         })
         .await
     });
+}
+
+/// Creates a third Service on the same port. Ages are told in seconds, so it is made anew until it is
+/// younger than the first by one.
+async fn third_is_younger(world: &World) -> Result<()> {
+    let third = Yaml::direct(&world.namespace, "third", "lb-demo0002", 8072).yaml();
+    eventually("the third Service is younger", PATIENCE, || async {
+        kubectl::apply(&third).await?;
+        let api = world.api::<Service>();
+        let (first, third) = (api.get("tcp").await?, api.get("third").await?);
+        if third.creation_timestamp() > first.creation_timestamp() {
+            return Ok(Ok(()));
+        }
+        kubectl::run(&["delete", "service", "third", "-n", &world.namespace]).await?;
+        Ok(Err("made in the same second".to_owned()))
+    })
+    .await
 }
 
 #[test]
