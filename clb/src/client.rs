@@ -21,8 +21,8 @@ use crate::sign::{self, Message, authorization};
 use crate::transport::Transport;
 use crate::wire::{Envelope, Head};
 use crate::{
-    Answer, BuildError, Config, Credentials, CredentialsError, Error, Exchange, Failure,
-    LoadBalancerId, SECRET_ID, Site, TOKEN,
+    Answer, BuildError, Config, Credentials, CredentialsError, Endpoint, Error, Exchange, Failure,
+    LoadBalancerId, Region, SECRET_ID, Site, TOKEN,
 };
 
 const VERSION: &str = "2018-03-17";
@@ -84,6 +84,16 @@ impl Client {
             until: None,
             priority: Priority::default(),
         })
+    }
+
+    /// The region asked.
+    pub fn region(&self) -> &Region {
+        &self.shared.config.region
+    }
+
+    /// Where the API is asked.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.shared.config.endpoint
     }
 
     /// The same client, none of whose calls goes on after `deadline`: for a leader whose lease ends.

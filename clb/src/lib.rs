@@ -104,3 +104,4 @@ pub use limit::Priority;
 pub use metadata::{Metadata, MetadataError};
 pub use observe::{Called, NoObserver, Observer};
 pub use retry::{Access, Retry, retry};
+pub use transport::Transport;

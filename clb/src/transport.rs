@@ -15,6 +15,7 @@ use rustls::crypto::CryptoProvider;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +33,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// One for each action that is called often.
 const IDLE_CONNECTIONS: usize = 8;
 
-/// A connection pool to one endpoint.
-pub(crate) struct Transport {
+/// Carries requests over HTTP connections to one endpoint: what a [`Client`](crate::Client) uses where
+/// its configuration names nothing else, for programs that put something of their own around it.
+pub struct Transport {
     uri: Uri,
     pool: Pool,
 }
@@ -44,11 +46,15 @@ enum Pool {
     Tls(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
 }
 
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transport({})", self.uri)
+    }
+}
+
 impl Transport {
-    pub(crate) fn new(
-        endpoint: &Endpoint,
-        extra_ca_pem: Option<&[u8]>,
-    ) -> Result<Self, BuildError> {
+    /// Opens nothing yet. `extra_ca_pem` is trusted beside the system's CAs.
+    pub fn new(endpoint: &Endpoint, extra_ca_pem: Option<&[u8]>) -> Result<Self, BuildError> {
         let uri = endpoint
             .to_string()
             .parse()

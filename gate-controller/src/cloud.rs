@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clb::{
     BuildError, ChainConfig, Client, Config, CredentialsChain, DirectoryCredentials, Endpoint,
-    Metadata, Observer, Region,
+    Metadata, Observer, Region, Transport,
 };
 use direct_access::{Settings, names};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -17,6 +17,7 @@ use kube::Api;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use crate::preview::DescribeOnly;
 use locate::Located;
 
 /// How long one CLB call may take with its retries. Shorter than what is left of a lease that is
@@ -47,6 +48,8 @@ pub struct Cloud {
     locating: Arc<Notify>,
     sources: Arc<Sources>,
     observer: Arc<dyn Observer>,
+    /// Whether every client only reads.
+    reads_only: bool,
 }
 
 impl Cloud {
@@ -61,6 +64,15 @@ impl Cloud {
             locating: Arc::default(),
             sources: Arc::new(sources),
             observer,
+            reads_only: false,
+        }
+    }
+
+    /// No client yet; those to come refuse every action but `Describe…`.
+    pub fn reading(sources: Sources, observer: Arc<dyn Observer>) -> Self {
+        Self {
+            reads_only: true,
+            ..Self::new(sources, observer)
         }
     }
 
@@ -125,6 +137,11 @@ impl Cloud {
         let mut config = Config::new(endpoint, region, credentials, Arc::new(runtime::clock::now));
         config.call_timeout = CALL_TIMEOUT;
         config.observer = Arc::clone(&self.observer);
+        if self.reads_only {
+            let http = Transport::new(&config.endpoint, extra_ca.as_deref());
+            let http = http.map_err(|e| chain(&e))?;
+            config.exchange = Some(Arc::new(DescribeOnly::over(Arc::new(http))));
+        }
         config.extra_ca_pem = extra_ca;
         Client::new(config).map_err(|e| chain(&e))
     }

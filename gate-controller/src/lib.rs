@@ -20,6 +20,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod plan;
 pub mod pod;
+pub mod preview;
 mod start;
 pub mod status;
 pub mod view;

@@ -45,7 +45,7 @@ pub struct Config {
 }
 
 /// How long tasks may take to end what they do: one CLB call and its read-back.
-const DRAIN_GRACE: Duration = Duration::from_secs(20);
+pub(crate) const DRAIN_GRACE: Duration = Duration::from_secs(20);
 
 /// Why the controller did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +181,7 @@ fn recorder(
     Recorder::spawn(supervisor, client.clone(), reporter, registry)
 }
 
-async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
+pub(crate) async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
     let api: Api<Namespace> = Api::all(client.clone());
     let attempt = "get Namespace kube-system";
     let found = runtime::call(
@@ -198,14 +198,14 @@ async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
         .ok_or(StartError::NoClusterId)
 }
 
-async fn synced(readiness: &Readiness) {
+pub(crate) async fn synced(readiness: &Readiness) {
     while !readiness.is_ready() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 /// Starts the watches that fill the caches.
-async fn fill(
+pub(crate) async fn fill(
     supervisor: &Supervisor,
     client: &Client,
     namespace: &str,

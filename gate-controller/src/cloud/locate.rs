@@ -32,7 +32,7 @@ impl Cloud {
     }
 
     /// Asks once and builds the client anew; whether there is still no region.
-    async fn ask(&self) -> bool {
+    pub(crate) async fn ask(&self) -> bool {
         if !self.needs_region() && self.vpc().is_some() {
             return false;
         }

@@ -4,18 +4,20 @@ mod act;
 mod claims;
 mod home;
 mod memory;
-mod observe;
+pub(crate) mod observe;
 pub mod quotas;
 mod refusals;
 mod roster;
 mod tell;
 mod trouble;
+mod usable;
 mod window;
 mod writer;
 
 pub use home::Home;
 pub use quotas::Quotas;
 pub use roster::Roster;
+pub(crate) use usable::unusable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +37,7 @@ use crate::desired::Desired;
 use crate::fresh::Fresh;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::plan::ObservedListener;
 use crate::view::Views;
 
 /// What the leader's tasks share.
@@ -176,6 +179,11 @@ pub async fn run(
 ) {
     let writer = writer::Writer::new(load_balancer, inbox, context);
     draining.run_until_cancelled(writer.run()).await;
+}
+
+/// Marks the targets that are ours by the record of their load balancer, although no tag tells.
+pub(crate) fn recognise(record: &str, listeners: &mut [ObservedListener], us: &ClusterId) {
+    claims::Claims::parse(record).recognise(listeners, us);
 }
 
 /// What an Event is about.

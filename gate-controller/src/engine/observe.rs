@@ -21,7 +21,7 @@ const DEFAULT_INTERVAL: u32 = 5;
 const DEFAULT_HEALTH_NUM: u32 = 3;
 
 /// Reads all listeners of a load balancer with their targets.
-pub(super) async fn listeners(
+pub(crate) async fn listeners(
     client: &Client,
     load_balancer: &LoadBalancerId,
 ) -> Result<Vec<ObservedListener>, Error> {

@@ -25,14 +25,19 @@ impl Quotas {
     }
 
     async fn read(&self, client: &Client) -> Result<(), clb::Error> {
-        let all = client.describe_quota().await?;
-        let targets = all
-            .into_iter()
-            .find(|quota| quota.quota_id == QuotaId::Targets)
-            .and_then(|quota| usize::try_from(quota.quota_limit?).ok());
+        let targets = targets(client).await?;
         *self.0.lock() = targets;
         Ok(())
     }
+}
+
+/// Targets that a listener or rule may have, where the API says so.
+pub(crate) async fn targets(client: &Client) -> Result<Option<usize>, clb::Error> {
+    let all = client.describe_quota().await?;
+    let quota = all
+        .into_iter()
+        .find(|quota| quota.quota_id == QuotaId::Targets);
+    Ok(quota.and_then(|quota| usize::try_from(quota.quota_limit?).ok()))
 }
 
 /// Keeps them known for as long as we lead and until `draining`. Whoever may not ask for them

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clb::{Client, Error, LoadBalancer, LoadBalancerId, Priority};
-use direct_access::names;
 use direct_access::problem::Code;
 use tokio::time::Instant;
 
@@ -15,7 +14,7 @@ use super::memory::Memory;
 use super::refusals::Refusal;
 use super::trouble::{SLOW_PAUSE, Trouble, backoff, lease_left};
 use super::window::{Go, Waiting, go};
-use super::{Context, Inbox, REREAD, observe};
+use super::{Context, Inbox, REREAD, observe, unusable};
 use crate::cloud::CALL_TIMEOUT;
 use crate::desired::Desired;
 use crate::plan::{Batches, Facts, ObservedListener, Operation, Plan, plan};
@@ -187,23 +186,14 @@ impl Writer {
 
     /// It exists, and it can reach the pods.
     fn usable(&self, found: Option<&LoadBalancer>) -> Result<(), Trouble> {
-        let (annotation, id) = (names::EXISTING_LOAD_BALANCER, self.id.as_str());
-        let accepted = "accepted is the id of a CLB that exists in the cluster's region and VPC";
-        let own = self.context.cloud.vpc();
-        let problem = match found.map(|found| found.vpc_id.clone()) {
-            None => format!("no such CLB in this region and account; {accepted}"),
-            Some(Some(vpc)) if own.as_ref().is_some_and(|own| *own != vpc) => {
-                format!(
-                    "it is in VPC {vpc}, the pods are in {}; {accepted}",
-                    own.unwrap_or_default()
-                )
-            }
-            Some(_) => return Ok(()),
-        };
-        Err(Trouble {
-            problem: format!("metadata.annotations[{annotation}] is {id:?}; {problem}"),
-            pause: SLOW_PAUSE,
-        })
+        let vpc = self.context.cloud.vpc();
+        match unusable(self.id.as_str(), found, vpc.as_deref()) {
+            None => Ok(()),
+            Some(problem) => Err(Trouble {
+                problem,
+                pause: SLOW_PAUSE,
+            }),
+        }
     }
 
     /// What should be there: the inbox, or what a fresh read said instead.

@@ -6,7 +6,7 @@
 mod act;
 pub mod decide;
 mod made;
-mod order;
+pub(crate) mod order;
 mod record;
 mod run;
 mod sight;
@@ -14,3 +14,5 @@ mod subject;
 
 pub use made::Made;
 pub use run::Lifecycle;
+pub(crate) use sight::Sight;
+pub(crate) use subject::{Subject, Subjects};

@@ -21,7 +21,7 @@ const DEFAULT_BANDWIDTH: u32 = 10;
 const BANDWIDTHS: std::ops::RangeInclusive<u32> = 1..=2048;
 
 /// The order for a Service's load balancer in a VPC.
-pub(super) fn order(
+pub(crate) fn order(
     service: &ServiceFacts,
     cluster: &ClusterId,
     vpc: Option<String>,

@@ -11,7 +11,7 @@ use super::decide::{Contents, Seen};
 
 /// What one look saw.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sight {
+pub(crate) struct Sight {
     by_service: BTreeMap<String, Vec<Seen>>,
     by_id: BTreeMap<String, Seen>,
 }
@@ -39,7 +39,7 @@ impl Sight {
     }
 
     /// Whatever was asked for, only the tags that were answered count.
-    pub(super) fn of(cluster: &ClusterId, found: &[LoadBalancer]) -> Self {
+    pub(crate) fn of(cluster: &ClusterId, found: &[LoadBalancer]) -> Self {
         let mut sight = Self::default();
         for one in found {
             let seen = seen(one);
@@ -56,19 +56,19 @@ impl Sight {
     }
 
     /// Those made for a Service, oldest first.
-    pub(super) fn ours(&self, service_uid: &str) -> &[Seen] {
+    pub(crate) fn ours(&self, service_uid: &str) -> &[Seen] {
         self.by_service
             .get(service_uid)
             .map_or(&[], |all| all.as_slice())
     }
 
     /// One by its id.
-    pub(super) fn get(&self, id: &str) -> Option<&Seen> {
+    pub(crate) fn get(&self, id: &str) -> Option<&Seen> {
         self.by_id.get(id)
     }
 
     /// Everything made for a Service, with the Service's UID.
-    pub(super) fn made(&self) -> impl Iterator<Item = (&str, &Seen)> {
+    pub(crate) fn made(&self) -> impl Iterator<Item = (&str, &Seen)> {
         let all = self.by_service.iter();
         all.flat_map(|(uid, seen)| seen.iter().map(move |seen| (uid.as_str(), seen)))
     }

@@ -10,26 +10,26 @@ use super::decide::Wish;
 
 /// A Service whose load balancer or whose status is looked after.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Subject {
-    pub(super) service: ServiceFacts,
-    pub(super) wish: Wish,
+pub(crate) struct Subject {
+    pub(crate) service: ServiceFacts,
+    pub(crate) wish: Wish,
 }
 
 /// All of them, and what bears on them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Subjects {
-    pub(super) all: Vec<Subject>,
+pub(crate) struct Subjects {
+    pub(crate) all: Vec<Subject>,
     /// Services by the existing load balancer they name.
-    pub(super) users: BTreeMap<String, ObjectRef>,
+    pub(crate) users: BTreeMap<String, ObjectRef>,
     /// UIDs of all Services there are.
-    pub(super) uids: BTreeSet<String>,
-    pub(super) may_create: bool,
+    pub(crate) uids: BTreeSet<String>,
+    pub(crate) may_create: bool,
     /// Changes with anything that a decision rests on.
-    pub(super) fingerprint: u64,
+    pub(crate) fingerprint: u64,
 }
 
 impl Subjects {
-    pub(super) fn of<'a>(
+    pub(crate) fn of<'a>(
         services: impl Iterator<Item = &'a ServiceFacts>,
         settings: &Settings,
     ) -> Self {
@@ -65,7 +65,7 @@ impl Subjects {
     }
 
     /// The load balancers that Services name, by either annotation.
-    pub(super) fn named(&self) -> BTreeSet<String> {
+    pub(crate) fn named(&self) -> BTreeSet<String> {
         let all = self.all.iter();
         all.filter_map(|subject| subject.named().map(str::to_owned))
             .collect()
@@ -74,7 +74,7 @@ impl Subjects {
 
 impl Subject {
     /// The load balancer it names.
-    pub(super) fn named(&self) -> Option<&str> {
+    pub(crate) fn named(&self) -> Option<&str> {
         match &self.wish {
             Wish::Existing { id, .. } => Some(id),
             Wish::Made | Wish::AsIs | Wish::Nothing => {
