@@ -74,6 +74,10 @@ impl Gates {
                     Some(done) = memory.writes.join_next() => self.written(&mut memory, done.ok()),
                     () = tokio::time::sleep(TICK) => {}
                 }
+                // All of them: a look costs as much as there are pods, and frees only these places.
+                while let Some(done) = memory.writes.try_join_next() {
+                    self.written(&mut memory, done.ok());
+                }
             }
         };
         draining.run_until_cancelled(work).await;
