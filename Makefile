@@ -98,7 +98,8 @@ conformance: build $(CACHE)/conformance/.requirements ## clb-sim against the API
 	  $(CACHE)/conformance/bin/python -m pytest tests/conformance 2>&1 | tee target/conformance.log
 
 # With --workspace, because cargo would compile dependencies anew for another choice of packages.
-JOURNEYS := cargo test --release --workspace --offline --features clb-gate-tests/journeys --test journeys --test uninstall
+IN_HOST := cargo test --release --workspace --offline --features clb-gate-tests/journeys
+JOURNEYS := $(IN_HOST) --test journeys --test misconfigured --test uninstall
 
 .PHONY: journeys
 journeys: build ## Journeys on a real cluster

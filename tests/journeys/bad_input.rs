@@ -6,7 +6,7 @@ use clb_gate_tests::sim::Console;
 use clb_gate_tests::workload::Service;
 use clb_gate_tests::{World, kubectl};
 
-use crate::stage::{LOAD_BALANCER, PATIENCE, alone, beside, serve};
+use crate::stage::{LOAD_BALANCER, PATIENCE, beside, serve};
 
 const DIRECT_ACCESS: &str = "service.cloud.tencent.com/direct-access";
 const EXISTING: &str = "service.kubernetes.io/tke-existed-lbid";
@@ -89,18 +89,7 @@ async fn good_goes_on(world: &World, port: u16) -> Result<()> {
     serve(world, good, 1).await.map(drop)
 }
 
-/// Changes a setting, waits for the Event, and changes it back.
-async fn with_setting(world: &World, key: &str, value: &str, parts: &[&str]) -> Result<()> {
-    let before = setting(key).await?;
-    let outcome = async {
-        patch(key, value).await?;
-        world.event("web", parts, PATIENCE).await
-    }
-    .await;
-    patch(key, &before).await?;
-    outcome.map(drop)
-}
-
+/// What is set in the settings.
 pub(crate) async fn setting(key: &str) -> Result<String> {
     let path = format!("jsonpath={{.data.{key}}}");
     Ok(kubectl::run(&[
@@ -116,6 +105,7 @@ pub(crate) async fn setting(key: &str) -> Result<String> {
     .out)
 }
 
+/// Changes a setting.
 pub(crate) async fn patch(key: &str, value: &str) -> Result<()> {
     let patch = serde_json::json!({"data": {key: value}}).to_string();
     kubectl::run(&[
@@ -130,71 +120,4 @@ pub(crate) async fn patch(key: &str, value: &str) -> Result<()> {
     ])
     .await?;
     Ok(())
-}
-
-#[test]
-fn a_wrong_region_endpoint_or_key_is_told_and_heals() {
-    alone("wrong-settings", |world| async move {
-        let namespace = world.namespace.clone();
-        kubectl::apply(&Service::direct(&namespace, "web", LOAD_BALANCER, 8056).yaml()).await?;
-        with_setting(
-            &world,
-            "region",
-            "ap-nowhere",
-            &["wrong-settings/web", "ap-nowhere"],
-        )
-        .await?;
-        // Nothing listens on the discard port of the control plane's address.
-        let nowhere = "http://198.18.0.1:9";
-        with_setting(
-            &world,
-            "endpoint",
-            nowhere,
-            &["wrong-settings/web", nowhere],
-        )
-        .await?;
-        let _other = Stranger::start()?;
-        with_setting(
-            &world,
-            "endpoint",
-            &Stranger::endpoint(),
-            &["wrong-settings/web", "AuthFailure"],
-        )
-        .await?;
-        good_goes_on(&world, 8057).await
-    });
-}
-
-/// A second simulated CLB that knows other credentials than ours.
-struct Stranger(std::process::Child);
-
-impl Stranger {
-    const ADDRESS: &'static str = "198.18.0.1:9180";
-
-    fn start() -> Result<Self> {
-        let child = std::process::Command::new("clb-sim")
-            .args([
-                "--listen",
-                Self::ADDRESS,
-                "--secret-id",
-                "AKIDsomebodyelse",
-                "--secret-key",
-                "somebodyelses",
-            ])
-            .args(["--vip-pool", "127.0.77.0/24"])
-            .spawn()?;
-        Ok(Self(child))
-    }
-
-    fn endpoint() -> String {
-        format!("http://{}", Self::ADDRESS)
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        // Best effort: the test host's end takes it along anyway.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

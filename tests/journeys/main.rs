@@ -12,6 +12,7 @@ mod injection;
 mod install;
 mod leader;
 mod rollout;
-mod stage;
 mod tke;
 mod traffic;
+
+use clb_gate_tests::stage;

@@ -3,9 +3,13 @@
 //!
 //! All of it runs inside the test host (or beside an existing cluster), which sets the environment.
 
+pub mod foreign;
 pub mod kubectl;
 pub mod load;
+pub mod operator;
+pub mod played;
 pub mod sim;
+pub mod stage;
 pub mod wait;
 pub mod workload;
 pub mod world;

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 /// A console of the simulated CLB.
 #[derive(Clone)]
 pub struct Console {
-    client: Client,
+    pub(crate) client: Client,
     /// The load balancer looked at.
     pub load_balancer: LoadBalancerId,
     /// Where the simulator's own admin endpoint is.

@@ -23,6 +23,11 @@ const VIPS: &str = "198.18.0.128/25";
 /// Load balancers that exist from the start, for `service.kubernetes.io/tke-existed-lbid`.
 const LOAD_BALANCERS: &[&str] = &["lb-demo0001", "lb-demo0002"];
 
+/// Addresses of pods that journeys play without containers.
+const PLAYED: &str = "198.18.4.0/22";
+/// Targets a listener may have: more than Tencent's default of 200, as users with many pods ask for.
+const TARGETS: &str = "500";
+
 /// Listening is a matter of milliseconds.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -86,6 +91,7 @@ impl Simulator {
         for node in NODES {
             command.args(["--reachable", &node.pods()]);
         }
+        command.args(["--reachable", PLAYED]);
         self.launch(command, components).await
     }
 
@@ -121,6 +127,7 @@ impl Simulator {
             .args(["--pdeathsig", "KILL", "nice", "-n", "-5"])
             .arg(program)
             .args(["--listen", &self.plain, "--tls-listen", &self.tls])
+            .args(["--target-quota", TARGETS])
             .arg("--tls-cert")
             .arg(work.join("clb-sim.crt"))
             .arg("--tls-key")

@@ -4,28 +4,26 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
-use clb_gate_tests::sim::Console;
-use clb_gate_tests::wait::eventually;
-use clb_gate_tests::workload::{Deployment, Service};
-use clb_gate_tests::world::summary;
-use clb_gate_tests::{World, kubectl};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
 use tokio::sync::RwLock;
 
+use crate::sim::Console;
+use crate::wait::eventually;
+use crate::workload::{Deployment, Service};
+use crate::world::summary;
+use crate::{World, kubectl};
+
 /// The load balancer of most journeys.
-pub(crate) const LOAD_BALANCER: &str = "lb-demo0001";
+pub const LOAD_BALANCER: &str = "lb-demo0001";
 /// Enough for image start, CLB health check and two busy cores.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 static STAGE: RwLock<()> = RwLock::const_new(());
 
 /// Runs a journey beside others, in a namespace of its own.
-pub(crate) fn beside<F: Future<Output = Result<()>>>(
-    namespace: &str,
-    journey: impl FnOnce(World) -> F,
-) {
+pub fn beside<F: Future<Output = Result<()>>>(namespace: &str, journey: impl FnOnce(World) -> F) {
     run(async {
         let _shared = STAGE.read().await;
         play(namespace, journey).await;
@@ -33,10 +31,7 @@ pub(crate) fn beside<F: Future<Output = Result<()>>>(
 }
 
 /// Runs a journey while no other runs.
-pub(crate) fn alone<F: Future<Output = Result<()>>>(
-    namespace: &str,
-    journey: impl FnOnce(World) -> F,
-) {
+pub fn alone<F: Future<Output = Result<()>>>(namespace: &str, journey: impl FnOnce(World) -> F) {
     run(async {
         let _exclusive = STAGE.write().await;
         play(namespace, journey).await;
@@ -70,7 +65,7 @@ async fn play<F: Future<Output = Result<()>>>(namespace: &str, journey: impl FnO
 }
 
 /// Applies a Service and, once the webhooks know it, the Deployment of its name; waits until all are Ready.
-pub(crate) async fn serve(world: &World, service: Service<'_>, replicas: u32) -> Result<Vec<Pod>> {
+pub async fn serve(world: &World, service: Service<'_>, replicas: u32) -> Result<Vec<Pod>> {
     kubectl::apply(&service.yaml()).await?;
     world.webhooks_know(LOAD_BALANCER, service.port).await?;
     kubectl::apply(&deployment(world, service.name, replicas, "1")).await?;
@@ -78,7 +73,7 @@ pub(crate) async fn serve(world: &World, service: Service<'_>, replicas: u32) ->
 }
 
 /// A Deployment of the sample; another revision rolls it.
-pub(crate) fn deployment(world: &World, name: &str, replicas: u32, revision: &str) -> String {
+pub fn deployment(world: &World, name: &str, replicas: u32, revision: &str) -> String {
     let namespace = &world.namespace;
     Deployment {
         namespace,
@@ -90,7 +85,7 @@ pub(crate) fn deployment(world: &World, name: &str, replicas: u32, revision: &st
 }
 
 /// Rolls `web` to its second revision and waits until it is through.
-pub(crate) async fn rolled(world: &World) -> Result<()> {
+pub async fn rolled(world: &World) -> Result<()> {
     let status = [
         "rollout",
         "status",
@@ -103,11 +98,7 @@ pub(crate) async fn rolled(world: &World) -> Result<()> {
 }
 
 /// Waits until the targets on a port are exactly these.
-pub(crate) async fn targets_are(
-    console: &Console,
-    port: u16,
-    expected: &BTreeSet<String>,
-) -> Result<()> {
+pub async fn targets_are(console: &Console, port: u16, expected: &BTreeSet<String>) -> Result<()> {
     eventually("the targets are as expected", PATIENCE, || async {
         let targets = console.targets(port).await?;
         let there: BTreeSet<_> = targets.into_iter().map(|target| target.address).collect();
