@@ -6,11 +6,14 @@
 mod bad_input;
 mod created;
 mod data_path;
+mod foreign;
 mod healing;
 mod host;
 mod injection;
 mod install;
 mod leader;
+mod many;
+mod reuse;
 mod rollout;
 mod tke;
 mod traffic;
