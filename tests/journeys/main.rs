@@ -13,6 +13,7 @@ mod injection;
 mod install;
 mod leader;
 mod many;
+mod preview;
 mod reuse;
 mod rollout;
 mod tke;

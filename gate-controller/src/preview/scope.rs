@@ -79,6 +79,12 @@ impl Scope {
         if let Some(id) = &self.load_balancer {
             let all = &mut preview.load_balancers;
             all.retain(|one| one.id.as_ref() == Some(id));
+            let on_it: Vec<_> = all.iter().flat_map(|one| one.services.clone()).collect();
+            preview.problems.retain(|told| match &told.service {
+                None => true,
+                Some(service) => on_it.contains(service) || told.problem.contains(id),
+            });
+            preview.not_ours.clear();
         }
         let Some(service) = self.service.as_ref().map(ToString::to_string) else {
             return;

@@ -271,3 +271,20 @@ fn everything_of_one_s_own_making_is_followed_to_its_end() {
     ];
     assert_eq!(actions(&gone), expected, "{gone}");
 }
+
+#[test]
+fn one_load_balancer_is_told_without_the_troubles_of_others() {
+    let mut bad = on("lb-other001", "bad", 80);
+    let switch = names::DIRECT_ACCESS.to_owned();
+    bad.annotations.insert(switch, "yes".to_owned());
+    let world = world(vec![bad, on("lb-abcd1234", "web", 80)], vec![]);
+    let sighting = sighting([there(
+        "lb-abcd1234",
+        vec![listener(80, "TCP", true, vec![])],
+    )]);
+    let all = preview(&world, &sighting, &Scope::default());
+    assert_eq!(all.summary.verdict, Verdict::Held);
+    let scope = Scope::parse(None, Some("lb-abcd1234")).unwrap();
+    let one = preview(&world, &sighting, &scope);
+    assert_eq!(one.summary.verdict, Verdict::Nothing, "{one}");
+}
