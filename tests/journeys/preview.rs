@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::stage::{LOAD_BALANCER as REAL, PATIENCE, beside, deployment, serve};
 
 const LOAD_BALANCER: &str = "lb-preview1";
-const ENDPOINT: &str = "198.18.0.1:9181";
+const ENDPOINT: &str = "198.18.0.1:9187";
 const ADMIN: &str = "127.0.0.1:18099";
 
 #[test]

@@ -49,7 +49,7 @@ pub struct World {
 pub enum LookError {
     /// RBAC says no.
     #[error(
-        "{attempt}: forbidden; whoever runs this needs the rule {rule}; docs/plan.md has the whole role"
+        "{attempt}: forbidden; whoever runs this needs the rule {rule}; docs/read-only-rbac.yaml has the whole role"
     )]
     Forbidden {
         /// What was attempted.

@@ -325,6 +325,9 @@ impl Lives {
             && let Some(own) = confirmed(&service, &story.ours)
         {
             self.made.confirm(&service.uid, &own.id);
+            let life = self.all.entry(own.id.clone()).or_default();
+            life.made = true;
+            life.service = service.object().to_string();
         }
         if let Some(problem) = story.notice {
             self.told.push(Told {

@@ -240,6 +240,7 @@ fn everything_of_one_s_own_making_is_followed_to_its_end() {
     ];
     assert_eq!(actions(&made), expected, "{made}");
     assert_eq!(made.load_balancers[0].id, None);
+    assert_eq!(made.load_balancers.len(), 1);
 
     // Made, and its Service is going: emptied, deleted, and let go.
     unnamed.going = true;
