@@ -4,6 +4,7 @@
 //! A program of its own, because it changes what all other journeys share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -125,8 +126,7 @@ async fn journey(world: &World, right: &Kept) -> Result<()> {
         if number == 0 {
             scale(world, 2).await?;
         }
-        let probe = probe(world, number).await?;
-        let told = told(world, &probe, &mistake).await;
+        let told = told(world, number, &mistake).await;
         told.with_context(|| format!("with {}", mistake.what))?;
         println!("{}: told after {:?}", mistake.what, start.elapsed());
         waits(world).await?;
@@ -141,25 +141,24 @@ async fn journey(world: &World, right: &Kept) -> Result<()> {
     Ok(())
 }
 
-/// A Service that comes meanwhile, on a load balancer of its own: what has failed before is tried again
-/// only every ten seconds.
-async fn probe(world: &World, number: usize) -> Result<String> {
-    let (name, id) = (format!("probe-{number}"), format!("lb-probe00{number}"));
-    let service = Service::direct(&world.namespace, &name, &id, PORT);
-    kubectl::apply(&service.yaml()).await?;
-    Ok(name)
-}
-
-/// Event and log say it.
-async fn told(world: &World, name: &str, mistake: &Mistake) -> Result<()> {
-    let service = format!("{}/{name}", world.namespace);
-    let parts = [&[service.as_str()], mistake.told].concat();
+/// Event and log say it, of a Service that comes meanwhile, on a load balancer of its own: what has failed
+/// before is tried again only every ten seconds. Nobody tells when the kubelets have brought the
+/// controllers new credentials, so a new one comes until it is told.
+async fn told(world: &World, number: usize, mistake: &Mistake) -> Result<()> {
+    let attempts = AtomicUsize::new(0);
     eventually(
         "an Event and the log say what is wrong",
         PATIENCE,
         || async {
             nudge(world).await?;
-            if let Err(error) = world.event(name, &parts, Duration::from_secs(2)).await {
+            let attempt = attempts.fetch_add(1, Ordering::Relaxed);
+            let name = format!("probe-{number}-{attempt}");
+            let id = format!("lb-probe{number}{attempt:02}");
+            let probe = Service::direct(&world.namespace, &name, &id, PORT);
+            kubectl::apply(&probe.yaml()).await?;
+            let service = format!("{}/{name}", world.namespace);
+            let parts = [&[service.as_str()], mistake.told].concat();
+            if let Err(error) = world.event(&name, &parts, Duration::from_secs(2)).await {
                 return Ok(Err(format!("{error:#}")));
             }
             let logs = ["logs", "-n", NAMESPACE, "-l", CONTROLLERS, "--tail=-1"];
