@@ -24,6 +24,8 @@ pub(super) struct Memory {
     pub(super) term: Option<(u64, Instant)>,
     /// What was read, and when.
     pub(super) read: Option<(Vec<ObservedListener>, Instant)>,
+    /// When everything was read, not only what was written to.
+    pub(super) whole: Option<Instant>,
     /// What should be there by now.
     pub(super) expected: Vec<ObservedListener>,
     /// What was written and not read back.

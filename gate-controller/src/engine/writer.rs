@@ -23,6 +23,9 @@ use crate::plan::{Batches, Facts, ObservedListener, Operation, Plan, plan};
 const SURPRISES: usize = 8;
 /// How long a fresh read of the cluster stands against caches that say something else.
 const CONFIRMED: Duration = Duration::from_secs(5);
+/// What is deleted takes along what hangs there: it was looked at this recently, not when somebody else
+/// may long have bound something to it. A read takes no longer.
+const LOOKED: Duration = CALL_TIMEOUT.saturating_add(Duration::from_secs(1));
 
 pub(super) struct Writer {
     pub(super) id: LoadBalancerId,
@@ -49,8 +52,15 @@ enum Next {
     Rest(Duration),
 }
 
-/// An answer to a read: what is there, and when it was asked.
-type Sighting = (Vec<ObservedListener>, Instant);
+/// An answer to a read.
+struct Sighting {
+    /// What is there.
+    listeners: Vec<ObservedListener>,
+    /// When it was asked.
+    at: Instant,
+    /// It was asked about everything, not only about what was written to.
+    whole: bool,
+}
 
 impl Writer {
     pub(super) fn new(id: String, inbox: Inbox, context: Context) -> Self {
@@ -159,8 +169,7 @@ impl Writer {
 
     /// Reads everything, unless it was read a moment ago.
     async fn read(&mut self, client: &Client) -> Result<(), Trouble> {
-        let read = self.memory.read.as_ref();
-        let recent = read.is_some_and(|(_, at)| at.elapsed() < self.reread());
+        let recent = self.read_within(self.reread());
         if recent && !self.memory.stale {
             return Ok(());
         }
@@ -168,14 +177,28 @@ impl Writer {
         let known = known.map_err(|error| Trouble::of(&error))?;
         if known.is_none() && self.inbox.desired().listeners.is_empty() {
             // Deleted, and nobody asks for it: nothing of ours is left there.
-            self.take_in((vec![], Instant::now()));
+            self.take_in(Sighting {
+                listeners: vec![],
+                at: Instant::now(),
+                whole: true,
+            });
             return Ok(());
         }
         self.usable(known.as_ref())?;
         let at = Instant::now();
         let listeners = observe::listeners(client, &self.id).await;
-        self.take_in((listeners.map_err(|error| Trouble::of(&error))?, at));
+        self.take_in(Sighting {
+            listeners: listeners.map_err(|error| Trouble::of(&error))?,
+            at,
+            whole: true,
+        });
         Ok(())
+    }
+
+    /// Everything was read that recently. What was read of single listeners does not count: while one
+    /// is busy, nobody would look at the others.
+    fn read_within(&self, time: Duration) -> bool {
+        self.memory.whole.is_some_and(|at| at.elapsed() < time)
     }
 
     /// Load balancers are read again at different times, so that the API is asked evenly.
@@ -255,6 +278,10 @@ impl Writer {
             self.memory.refusals.nobody_waits();
             return Next::Rest(self.rest(plan, must_wait));
         };
+        if first.deletes() && !self.read_within(LOOKED) {
+            self.memory.unread.listeners = true;
+            return Next::ReadBack;
+        }
         match self.gather(&first, plan, &batches) {
             Go::Now => Next::Call(batches.first(&first)),
             Go::Gather(_) if !self.memory.unread.is_empty() => Next::ReadBack,
@@ -463,18 +490,29 @@ impl Writer {
                     let mut known = known.clone();
                     observe::targets(client, &self.id, &mut known, &unread.touched)
                         .await
-                        .map(|()| known)
+                        .map(|()| (known, false))
                 }
-                _ => observe::listeners(client, &self.id).await,
+                _ => {
+                    let all = observe::listeners(client, &self.id).await;
+                    all.map(|all| (all, true))
+                }
             }
         };
-        let ((), listeners) = futures::try_join!(task, read)?;
-        Ok(Some((listeners, at)))
+        let ((), (listeners, whole)) = futures::try_join!(task, read)?;
+        Ok(Some(Sighting {
+            listeners,
+            at,
+            whole,
+        }))
     }
 
-    fn take_in(&mut self, (listeners, at): Sighting) {
+    fn take_in(&mut self, seen: Sighting) {
         let first = self.memory.is_new();
-        let before = self.memory.take_in(listeners, at, &self.context.cluster_id);
+        let us = &self.context.cluster_id;
+        let before = self.memory.take_in(seen.listeners, seen.at, us);
+        if seen.whole {
+            self.memory.whole = Some(seen.at);
+        }
         if !first {
             self.tell_bound(&before);
         }

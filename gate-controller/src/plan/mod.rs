@@ -69,6 +69,6 @@ impl Plan {
     /// Whether it takes away more than pods that were seen going: then only a second, fresh read of the
     /// cluster may confirm it. A cache that lost objects looks just like a cluster that did.
     pub fn shrinks_suspiciously(&self) -> bool {
-        self.live_removals > 0 || (self.gone > 1 && self.gone * 2 > self.ours)
+        self.live_removals > 0 || self.gone * 2 > self.ours
     }
 }

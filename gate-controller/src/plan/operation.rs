@@ -134,6 +134,18 @@ impl Operation {
         }
     }
 
+    /// Whether a listener or rule goes, with whatever hangs there.
+    pub fn deletes(&self) -> bool {
+        match self {
+            Self::DeleteRules(..) | Self::DeleteListener(..) => true,
+            Self::Weigh(_)
+            | Self::Deregister(_)
+            | Self::CreateListeners(_)
+            | Self::CreateRules(..)
+            | Self::Register(_) => false,
+        }
+    }
+
     /// Whether the listeners or rules are others afterwards.
     pub fn changes_listeners(&self) -> bool {
         match self {
