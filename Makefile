@@ -67,6 +67,11 @@ manifests: setup ## Render manifests/install.yaml
 bench: cargo-present ## The admission handler, and HTTPS beside two reference servers
 	@cargo bench --profile release --workspace --bench admission --bench https
 
+# In virtual time: every machine prints the same (docs/performance.md).
+.PHONY: bench-sync
+bench-sync: cargo-present ## The engine beside Tencent's published figures
+	@cargo bench --profile release --workspace --bench sync -- $(ARGS)
+
 # ---- checks ----
 
 .PHONY: test
@@ -91,6 +96,10 @@ deny: $(CACHE)/tools/.requirements ## Layering, licences and sources of every de
 .PHONY: unit
 unit: cargo-present ## Unit and property tests
 	@cargo test --release --workspace 2>&1 | tee target/unit.log
+
+.PHONY: soak-sync
+soak-sync: cargo-present ## Hundreds of random histories with a failing API, ten virtual hours each
+	@SYNC_CASES=$(or $(CASES),300) cargo test --release --workspace --test sync -- faults --nocapture
 
 .PHONY: conformance
 conformance: build $(CACHE)/conformance/.requirements ## clb-sim against the API reference, by Tencent's own SDK

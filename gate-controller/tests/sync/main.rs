@@ -5,5 +5,11 @@
     reason = "a test that meets the unexpected should end"
 )]
 
+mod faults;
+mod ownership;
 mod settles;
+mod town;
+#[allow(dead_code, reason = "shared with the bench")]
+mod wire;
+#[allow(dead_code, reason = "shared with the bench")]
 mod world;

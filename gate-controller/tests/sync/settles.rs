@@ -8,7 +8,7 @@ use super::world::{World, desired, every_call_takes};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn config(millis: u32) -> clb_sim::Config {
+pub(crate) fn config(millis: u32) -> clb_sim::Config {
     clb_sim::Config {
         delays: every_call_takes(millis),
         quotas: targets_per_listener(100_000),
@@ -24,7 +24,7 @@ fn targets_per_listener(targets: usize) -> clb_sim::Quotas {
 }
 
 /// Until the simulator has this many targets; how long that took.
-async fn bound(world: &World, targets: usize) -> Duration {
+pub(crate) async fn bound(world: &World, targets: usize) -> Duration {
     let start = Instant::now();
     while world.bound().len() != targets {
         assert!(start.elapsed() < SECOND * 600, "{:?}", world.clb.calls());
@@ -34,7 +34,7 @@ async fn bound(world: &World, targets: usize) -> Duration {
 }
 
 /// Follows the story while the writer works.
-async fn while_it_works<T>(world: &World, story: impl Future<Output = T>) -> T {
+pub(crate) async fn while_it_works<T>(world: &World, story: impl Future<Output = T>) -> T {
     tokio::select! {
         () = world.writer() => panic!("the writer ended"),
         told = story => told,
@@ -83,11 +83,7 @@ async fn one_bad_target_keeps_nobody_else_waiting() {
         bound(&world, 200).await;
     };
     while_it_works(&world, story).await;
-    let view = world
-        .context
-        .views
-        .get(super::world::LOAD_BALANCER)
-        .unwrap();
+    let view = world.view();
     assert_eq!(view.problem, None);
 }
 
@@ -107,11 +103,7 @@ async fn a_full_listener_serves_what_fits_and_names_the_quota() {
     // The API did not say how many there may be: it was found by halving.
     let calls = world.calls("BatchRegisterTargets");
     assert!(calls <= 10, "{calls} calls");
-    let view = world
-        .context
-        .views
-        .get(super::world::LOAD_BALANCER)
-        .unwrap();
+    let view = world.view();
     let held = view.held.values().flatten().map(ToString::to_string);
     let held: Vec<_> = held.collect();
     assert!(held[0].contains("quota of 50"), "{held:?}");
