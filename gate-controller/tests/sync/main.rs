@@ -6,6 +6,7 @@
 )]
 
 mod faults;
+mod levels;
 mod ownership;
 mod settles;
 mod town;

@@ -37,13 +37,15 @@ pub(crate) const CLUSTER: &str = "cluster-under-test";
 pub(crate) struct Village {
     desired: Mutex<HashMap<String, Desired>>,
     recorded: Mutex<BTreeMap<String, String>>,
+    /// Its level; `listeners` where nobody says.
+    pub(crate) manage: Mutex<Option<Manage>>,
     /// How often it was read past the caches.
     pub(crate) reads: Mutex<usize>,
 }
 
 impl Home for Village {
     fn manage(&self) -> Manage {
-        Manage::Listeners
+        self.manage.lock().unwrap_or(Manage::Listeners)
     }
 
     fn fresh<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<Desired, String>> {
