@@ -1,6 +1,7 @@
 //! The CLB side: one writer a load balancer, and what they share.
 
 mod act;
+mod call;
 mod claims;
 mod home;
 mod memory;
@@ -8,6 +9,7 @@ pub(crate) mod observe;
 pub mod quotas;
 mod refusals;
 mod roster;
+mod step;
 mod tell;
 mod trouble;
 mod usable;

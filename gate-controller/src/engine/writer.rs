@@ -5,55 +5,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clb::{Client, Error, LoadBalancer, LoadBalancerId, Priority};
-use direct_access::problem::Code;
 use tokio::time::Instant;
 
-use super::act::Actor;
 use super::claims::Claims;
 use super::memory::Memory;
-use super::refusals::Refusal;
-use super::trouble::{SLOW_PAUSE, Trouble, backoff, lease_left};
-use super::window::{Go, Waiting, go};
+use super::step::Next;
+use super::trouble::{SLOW_PAUSE, Trouble, backoff};
 use super::{Context, Inbox, REREAD, observe, unusable};
 use crate::cloud::CALL_TIMEOUT;
 use crate::desired::Desired;
-use crate::plan::{Batches, Facts, ObservedListener, Operation, Plan, plan};
+use crate::plan::{Facts, ObservedListener, Plan, plan};
 
 /// How often a load balancer may turn out other than written before the writer takes a breath.
 const SURPRISES: usize = 8;
 /// How long a fresh read of the cluster stands against caches that say something else.
 const CONFIRMED: Duration = Duration::from_secs(5);
-/// What is deleted takes along what hangs there: it was looked at this recently, not when somebody else
-/// may long have bound something to it. A read takes no longer.
-const LOOKED: Duration = CALL_TIMEOUT.saturating_add(Duration::from_secs(1));
-
 pub(super) struct Writer {
     pub(super) id: LoadBalancerId,
     pub(super) inbox: Inbox,
     pub(super) context: Context,
     pub(super) memory: Memory,
-    confirmed: Option<Confirmed>,
+    pub(super) confirmed: Option<Confirmed>,
 }
 
 /// What a fresh read of the cluster said when the inbox looked suspicious.
-struct Confirmed {
+pub(super) struct Confirmed {
     instead_of: Arc<Desired>,
     fresh: Arc<Desired>,
-    until: Instant,
-}
-
-/// What to do next.
-enum Next {
-    /// Make this call.
-    Call(Operation),
-    /// Read back what was written.
-    ReadBack,
-    /// Nothing for this long, unless there is news.
-    Rest(Duration),
+    pub(super) until: Instant,
 }
 
 /// An answer to a read.
-struct Sighting {
+pub(super) struct Sighting {
     /// What is there.
     listeners: Vec<ObservedListener>,
     /// When it was asked.
@@ -197,12 +180,12 @@ impl Writer {
 
     /// Everything was read that recently. What was read of single listeners does not count: while one
     /// is busy, nobody would look at the others.
-    fn read_within(&self, time: Duration) -> bool {
+    pub(super) fn read_within(&self, time: Duration) -> bool {
         self.memory.whole.is_some_and(|at| at.elapsed() < time)
     }
 
     /// Load balancers are read again at different times, so that the API is asked evenly.
-    fn reread(&self) -> Duration {
+    pub(super) fn reread(&self) -> Duration {
         let spread: u32 = self.id.as_str().bytes().map(u32::from).sum();
         REREAD + Duration::from_secs(u64::from(spread % 30))
     }
@@ -266,196 +249,6 @@ impl Writer {
         Ok(())
     }
 
-    fn next(&mut self, plan: &Plan) -> Next {
-        let batches = self.memory.refusals.batches(self.draining(plan));
-        let must_wait = self.must_wait();
-        let may = |operation: &&Operation| must_wait.is_none() || !operation.removes();
-        let first = plan.operations.iter().find(may);
-        let Some(first) = first.and_then(|first| self.verified(first)) else {
-            if !self.memory.unread.is_empty() {
-                return Next::ReadBack;
-            }
-            self.memory.refusals.nobody_waits();
-            return Next::Rest(self.rest(plan, must_wait));
-        };
-        if first.deletes() && !self.read_within(LOOKED) {
-            self.memory.unread.listeners = true;
-            return Next::ReadBack;
-        }
-        match self.gather(&first, plan, &batches) {
-            Go::Now => Next::Call(batches.first(&first)),
-            Go::Gather(_) if !self.memory.unread.is_empty() => Next::ReadBack,
-            Go::Gather(pause) => Next::Rest(pause),
-        }
-    }
-
-    /// Without the targets whose address was freed and not yet seen to be free.
-    fn verified(&self, operation: &Operation) -> Option<Operation> {
-        let Operation::Register(all) = operation else {
-            return Some(operation.clone());
-        };
-        let removed = &self.memory.unread.removed;
-        let free = |target: &&crate::plan::Weighted| !removed.contains(&target.place);
-        let free: Vec<_> = all.iter().filter(free).cloned().collect();
-        (!free.is_empty()).then_some(Operation::Register(free))
-    }
-
-    /// Whether more additions are worth waiting for.
-    fn gather(&mut self, first: &Operation, plan: &Plan, batches: &Batches) -> Go {
-        if !matches!(
-            first,
-            Operation::Register(_) | Operation::CreateListeners(_)
-        ) {
-            return Go::Now;
-        }
-        let now = Instant::now();
-        let since_first = now - *self.memory.waiting_since.get_or_insert(now);
-        go(&Waiting {
-            additions: plan.operations.iter().map(Operation::count).sum(),
-            full: batches.register,
-            since_first,
-            since_news: now - self.inbox.changed(),
-            since_write: self.memory.registered_at.map(|at| now - at),
-        })
-    }
-
-    fn draining(&self, plan: &Plan) -> bool {
-        plan.again.is_some()
-            || !self.memory.drained.is_empty()
-            || plan.operations.iter().any(Operation::removes)
-    }
-
-    /// A new leader waits for the longest call of the old one before it takes anything away.
-    fn must_wait(&self) -> Option<Duration> {
-        let (_, since) = self.memory.term?;
-        let rest = CALL_TIMEOUT.saturating_sub(since.elapsed());
-        (!rest.is_zero()).then_some(rest)
-    }
-
-    fn rest(&self, plan: &Plan, must_wait: Option<Duration>) -> Duration {
-        let removes = plan.operations.iter().any(Operation::removes);
-        let now = Instant::now();
-        [
-            plan.again,
-            must_wait.filter(|_| removes),
-            self.memory.refusals.next().map(|at| at - now),
-            self.confirmed.as_ref().map(|known| known.until - now),
-        ]
-        .into_iter()
-        .flatten()
-        .fold(self.reread(), Duration::min)
-    }
-
-    /// Makes one call, and reads back the one before it meanwhile.
-    async fn call(
-        &mut self,
-        client: &Client,
-        operation: Operation,
-        plan: &Plan,
-    ) -> Result<(), Trouble> {
-        self.memory.claims.before(&operation);
-        self.record().await?;
-        lease_left(&self.context.leadership).await?;
-        tracing::info!(load_balancer = %self.id, operation = operation.label(), count = operation.count(),
-            held = plan.held.len(), "writing");
-        let priority = if operation.removes() {
-            Priority::Drain
-        } else {
-            Priority::Young
-        };
-        let actor = Actor {
-            client: &client.with_priority(priority),
-            load_balancer: &self.id,
-            cluster: &self.context.cluster_id,
-        };
-        let (done, back) = tokio::join!(actor.perform(&operation), self.look(client));
-        let back = back.map_err(|error| Trouble::of(&error));
-        let read = match back {
-            Ok(Some(sighting)) => {
-                self.take_in(sighting);
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(trouble) => Err(trouble),
-        };
-        match done {
-            Ok(done) => {
-                self.memory
-                    .wrote(&operation, &done.created, &self.context.cluster_id);
-                self.memory.unread.task = done.task;
-                self.publish();
-            }
-            Err(error) => self.refused(&operation, &error)?,
-        }
-        read?;
-        self.await_task(client).await
-    }
-
-    async fn record(&self) -> Result<(), Trouble> {
-        let note = self.memory.claims.record();
-        let recorded = self.context.home.record(self.id.as_str(), note).await;
-        recorded.map_err(|error| {
-            Trouble::soon(format!(
-                "nothing is written before it is on record: {error}"
-            ))
-        })
-    }
-
-    /// A refusal that concerns one listener or target leaves that one out; everything else goes on.
-    fn refused(
-        &mut self,
-        operation: &Operation,
-        error: &super::act::ActError,
-    ) -> Result<(), Trouble> {
-        let trouble = Trouble::of_act(error);
-        let refusal = Refusal {
-            why: coded(&trouble.problem, operation, error.is_quota()),
-            full_at: error.is_quota().then(|| self.beside(operation)),
-        };
-        let refusals = &mut self.memory.refusals;
-        if !error.is_refusal() || !refusals.learn(operation, &refusal, Instant::now()) {
-            return Err(trouble);
-        }
-        tracing::warn!(load_balancer = %self.id, operation = operation.label(), count = operation.count(),
-            problem = trouble.problem, "refused");
-        // Part of it may have been done.
-        self.memory.unread.listeners = true;
-        self.memory.registered_at = None;
-        Ok(())
-    }
-
-    /// How many targets are where the operation's first one should be.
-    fn beside(&self, operation: &Operation) -> usize {
-        let holder = operation.places().first().map(|place| place.holder());
-        let all = self
-            .memory
-            .expected
-            .iter()
-            .flat_map(ObservedListener::places);
-        all.filter(|(place, _)| Some(place.holder()) == holder)
-            .count()
-    }
-
-    /// A write's end is waited for, unless tasks were done by their answers lately; then it is looked at
-    /// with the read-back.
-    async fn await_task(&mut self, client: &Client) -> Result<(), Trouble> {
-        if self.memory.quick_tasks {
-            return Ok(());
-        }
-        let Some(task) = self.memory.unread.task.take() else {
-            return Ok(());
-        };
-        let started = Instant::now();
-        let looked = client.describe_task_status(&task).await;
-        self.memory.quick_tasks = matches!(looked, Ok(clb::TaskStatus::Succeeded));
-        if !self.memory.quick_tasks {
-            let patience = CALL_TIMEOUT.saturating_sub(started.elapsed());
-            let waited = client.wait_task(&task, patience).await;
-            waited.map_err(|error| Trouble::of(&error))?;
-        }
-        Ok(())
-    }
-
     /// A write's answer is never trusted: what is there is read.
     async fn read_back(&mut self, client: &Client) -> Result<(), Trouble> {
         if let Some(sighting) = self
@@ -470,7 +263,7 @@ impl Writer {
     }
 
     /// Reads what was written and not read back, and how its task stands.
-    async fn look(&self, client: &Client) -> Result<Option<Sighting>, Error> {
+    pub(super) async fn look(&self, client: &Client) -> Result<Option<Sighting>, Error> {
         let unread = &self.memory.unread;
         if unread.is_empty() {
             return Ok(None);
@@ -506,7 +299,7 @@ impl Writer {
         }))
     }
 
-    fn take_in(&mut self, seen: Sighting) {
+    pub(super) fn take_in(&mut self, seen: Sighting) {
         let first = self.memory.is_new();
         let us = &self.context.cluster_id;
         let before = self.memory.take_in(seen.listeners, seen.at, us);
@@ -527,20 +320,4 @@ impl Writer {
             self.id
         ))
     }
-}
-
-/// The problem with TKE's code for it, where TKE has one.
-fn coded(problem: &str, operation: &Operation, quota: bool) -> String {
-    let code = match operation {
-        Operation::CreateListeners(_) if quota => Code::ListenerQuota,
-        Operation::CreateRules(..) if quota => Code::RuleQuota,
-        Operation::Register(_) => Code::BatchTarget,
-        Operation::Weigh(_)
-        | Operation::Deregister(_)
-        | Operation::CreateListeners(_)
-        | Operation::CreateRules(..)
-        | Operation::DeleteRules(..)
-        | Operation::DeleteListener(..) => return problem.to_owned(),
-    };
-    format!("{problem} ({})", code.as_str())
 }
