@@ -15,35 +15,93 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::stage::{LOAD_BALANCER, PATIENCE, alone, beside, deployment, serve};
+use crate::stage::{LOAD_BALANCER, PATIENCE, alone, beside, deployment};
 
 /// The load balancer that most journeys leave alone.
 const OTHER: &str = "lb-demo0002";
 
+/// A Service of each kind, all for the same pods: its name, the load balancer it names, its port, and
+/// whether it is UDP. Two share a load balancer, and even a port.
+const KINDS: [(&str, Option<&str>, u16, bool); 4] = [
+    ("made", None, 80, false),
+    ("existing", Some(LOAD_BALANCER), 8014, false),
+    ("tcp", Some(OTHER), 8015, false),
+    ("udp", Some(OTHER), 8015, true),
+];
+
 #[test]
-fn pods_see_the_client_s_own_address_over_tcp_and_udp() {
+fn from_yaml_only_pods_are_reached_through_every_vip_and_see_the_client_s_address() {
     beside("source", |world| async move {
-        let console = Console::new(LOAD_BALANCER)?;
-        let service = Service::direct(&world.namespace, "web", LOAD_BALANCER, 8014);
-        let pods = serve(&world, service, 2).await?;
-        // The controller serves no UDP Services yet: bound by hand.
-        console.create_listener(clb::Protocol::Udp, 8015).await?;
-        for pod in &pods {
-            console.bind(8015, address(pod)?, 10).await?;
+        for (name, id, port, udp) in KINDS {
+            kubectl::apply(&kind(&world, name, id, (port, udp))).await?;
         }
+        world.webhooks_know(LOAD_BALANCER, 8014).await?;
+        kubectl::apply(&deployment(&world, "web", 2, "1")).await?;
         kubectl::apply(&deployment(&world, "client", 2, "1")).await?;
+        let pods = world.ready("web", 2, PATIENCE).await?;
         let clients = world.ready("client", 2, PATIENCE).await?;
-        let vip = console.vip().await?;
-        for client in &clients {
-            for question in [
-                format!("/via?to={vip}:8014"),
-                format!("/via?udp=true&to={vip}:8015"),
-            ] {
+        for (name, _, port, udp) in KINDS {
+            let vip = external_ip(&world, name).await?;
+            for client in &clients {
+                let question = format!("/via?udp={udp}&to={vip}:{port}");
                 everyone_answers(client, &question, &pods).await?;
             }
         }
+        let all = ["delete", "service", "--all", "-n", &world.namespace];
+        kubectl::run(&all).await?;
+        for (_, id, port, _) in KINDS {
+            let Some(id) = id else { continue };
+            let console = Console::new(id)?;
+            eventually("our listeners are gone", PATIENCE, || async {
+                let left = console.protocols(port).await?;
+                let none = left.is_empty();
+                Ok(none.then_some(()).ok_or_else(|| format!("{left:?}")))
+            })
+            .await?;
+        }
         Ok(())
     });
+}
+
+fn kind(world: &World, name: &str, id: Option<&str>, (port, udp): (u16, bool)) -> String {
+    let service = Service {
+        app: "web",
+        ..Service::direct(&world.namespace, name, id.unwrap_or_default(), port)
+    };
+    let yaml = match id {
+        Some(_) => service.yaml(),
+        None => service
+            .with("service.kubernetes.io/tke-existed-lbid", None)
+            .yaml(),
+    };
+    if udp {
+        yaml.replace("targetPort: http", "targetPort: 8080, protocol: UDP")
+    } else {
+        yaml
+    }
+}
+
+/// What kubectl shows as EXTERNAL-IP.
+async fn external_ip(world: &World, name: &str) -> Result<String> {
+    eventually(&format!("{name} has an EXTERNAL-IP"), PATIENCE, || async {
+        let get = [
+            "get",
+            "service",
+            name,
+            "-n",
+            &world.namespace,
+            "--no-headers",
+        ];
+        let shown = kubectl::run(&get).await?.out;
+        let column = shown.split_whitespace().nth(3).unwrap_or_default();
+        let known = column.parse::<std::net::IpAddr>().is_ok();
+        Ok(if known {
+            Ok(column.to_owned())
+        } else {
+            Err(shown)
+        })
+    })
+    .await
 }
 
 /// Asked again and again, a client's question is answered by every pod, and to that client.
