@@ -76,11 +76,15 @@ async fn come(world: &World, id: &str, operator: &Operator) -> Result<()> {
 }
 
 /// The API takes 500 targets in a call. The first of a burst is not kept waiting for the others, which
-/// are waited for until they pause, for 3 s at most: two calls, but for a machine so slow that it takes
-/// longer to start the pods.
+/// are waited for until they pause, for 3 s at most: two calls. A machine so slow that it takes longer to
+/// start the pods lets them pause in between, and each pause of 600 ms may end a call.
 fn register_calls(burst: Duration) -> usize {
     const LONGEST: Duration = Duration::from_secs(3);
-    1 + usize::try_from(burst.as_millis().div_ceil(LONGEST.as_millis())).unwrap_or(1)
+    const PAUSE: Duration = Duration::from_millis(600);
+    if burst <= LONGEST {
+        return 2;
+    }
+    1 + usize::try_from(burst.as_millis().div_ceil(PAUSE.as_millis())).unwrap_or(1)
 }
 
 async fn go(world: &World, id: &str, operator: &Operator) -> Result<()> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// After this long without an addition, the next one is the first of its kind and goes at once.
 const CALM: Duration = Duration::from_secs(2);
 /// A burst is over when nothing has come for this long.
-const QUIET: Duration = Duration::from_millis(400);
+const QUIET: Duration = Duration::from_millis(600);
 /// Nothing waits longer than this, however long the burst: a fifth of the time that the CLB's default
 /// health check takes anyway.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -63,8 +63,8 @@ mod tests {
     #[case::first_of_a_term(None, 1, 0, 0, Go::Now)]
     #[case::first_after_calm(Some(2000), 1, 0, 0, Go::Now)]
     #[case::in_a_burst(Some(300), 1, 0, 0, Go::Gather(QUIET))]
-    #[case::still_coming(Some(900), 40, 600, 100, Go::Gather(MILLI * 300))]
-    #[case::burst_over(Some(900), 40, 600, 400, Go::Now)]
+    #[case::still_coming(Some(900), 40, 600, 100, Go::Gather(MILLI * 500))]
+    #[case::burst_over(Some(900), 40, 600, 600, Go::Now)]
     #[case::a_full_call(Some(300), 500, 10, 10, Go::Now)]
     #[case::long_enough(Some(1900), 40, 3000, 0, Go::Now)]
     fn the_first_goes_at_once_and_a_burst_gathers(
