@@ -39,7 +39,10 @@ pub(super) enum Go {
 
 /// Decides whether additions are written now. What drains or is removed never asks.
 pub(super) fn go(waiting: &Waiting) -> Go {
-    let calm = waiting.since_write.is_none_or(|since| since >= CALM);
+    // What began to wait soon after the last write belongs to its burst, however long that lasts.
+    let calm = waiting
+        .since_write
+        .is_none_or(|since| since.saturating_sub(waiting.since_first) >= CALM);
     if calm || waiting.additions >= waiting.full {
         return Go::Now;
     }
@@ -64,6 +67,7 @@ mod tests {
     #[case::first_after_calm(Some(2000), 1, 0, 0, Go::Now)]
     #[case::in_a_burst(Some(300), 1, 0, 0, Go::Gather(QUIET))]
     #[case::still_coming(Some(900), 40, 600, 100, Go::Gather(MILLI * 500))]
+    #[case::a_long_burst(Some(2500), 300, 2400, 0, Go::Gather(MILLI * 600))]
     #[case::burst_over(Some(900), 40, 600, 600, Go::Now)]
     #[case::a_full_call(Some(300), 500, 10, 10, Go::Now)]
     #[case::long_enough(Some(1900), 40, 3000, 0, Go::Now)]

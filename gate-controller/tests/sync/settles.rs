@@ -63,7 +63,7 @@ async fn a_burst_takes_two_calls() {
     let story = async {
         for number in 1..=400 {
             world.want(desired(80, 0..number));
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(7)).await;
         }
         bound(&world, 400).await
     };
