@@ -18,6 +18,12 @@ pub const LEAF_PRIVATE_KEY: &str = "tls.key";
 /// In [`LEAF_SECRET`]: the bundle, so that a webhook can verify what it is about to serve.
 pub const LEAF_BUNDLE_KEY: &str = "ca.crt";
 
+/// Annotation on either Secret: somebody asks for a new CA or leaf, under this id.
+pub const RENEW_REQUESTED: &str = "clb-gate.io/renew-requested";
+/// Annotation on either Secret: the last such id that was honoured, written together with what it
+/// asked for, so that a crash neither forgets nor repeats it.
+pub const RENEW_DONE: &str = "clb-gate.io/renew-done";
+
 /// A private key in PEM. It never shows itself in logs.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct KeyPem(Vec<u8>);
