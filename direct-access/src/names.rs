@@ -65,6 +65,12 @@ pub const WEBHOOK_SERVICE: &str = "clb-gate-webhook";
 pub const REGISTRATION: &str = "clb-gate";
 /// The registration's entry for pods.
 pub const REGISTRATION_ENTRY: &str = "pods.clb-gate.io";
+/// The registration's entry for the canary's pods.
+pub const CANARY_ENTRY: &str = "canary.clb-gate.io";
+/// The namespace in which the canary creates pods, always as a dry run: nothing ever runs in it.
+pub const CANARY_NAMESPACE: &str = "clb-gate-canary";
+/// Label of the canary's pods, `"true"`: the only pods [`CANARY_ENTRY`] asks for.
+pub const CANARY_LABEL: &str = "clb-gate.io/canary";
 /// The `ConfigMap` that holds the settings.
 pub const SETTINGS: &str = "clb-gate-settings";
 /// The `ConfigMap` in which the controller keeps the load balancers it has written to.

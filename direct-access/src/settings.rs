@@ -32,6 +32,19 @@ pub enum FailurePolicy {
     /// Create the pod without the gate; the controller reports it.
     #[default]
     Ignore,
+    /// Refuse to create the pod: none is ever without its gate, and while no webhook answers no pod can
+    /// be created outside of the namespaces that the registration spares.
+    Fail,
+}
+
+impl FailurePolicy {
+    /// As Kubernetes and the settings write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "Ignore",
+            Self::Fail => "Fail",
+        }
+    }
 }
 
 /// How the pods get addresses that the CLB can reach.
@@ -54,7 +67,7 @@ pub struct Settings {
     pub ownership: Ownership,
     /// `network`: auto or routable.
     pub network: Network,
-    /// `failurePolicy`: Ignore.
+    /// `failurePolicy`: Ignore or Fail.
     pub failure_policy: FailurePolicy,
     /// `endpoint`: the CLB API's address with its scheme; absent means Tencent's public one.
     pub endpoint: Option<String>,
@@ -141,7 +154,8 @@ fn network(value: &str) -> Result<Network, &'static str> {
 fn failure_policy(value: &str) -> Result<FailurePolicy, &'static str> {
     match value {
         "Ignore" => Ok(FailurePolicy::Ignore),
-        _ => Err("accepted is Ignore"),
+        "Fail" => Ok(FailurePolicy::Fail),
+        _ => Err("accepted are Ignore and Fail"),
     }
 }
 
@@ -168,7 +182,7 @@ mod tests {
             ("manage", "backends"),
             ("objects", "tke-skipped"),
             ("network", "routable"),
-            ("failurePolicy", "Ignore"),
+            ("failurePolicy", "Fail"),
             ("endpoint", "http://127.0.0.1:1"),
             ("region", "ap-guangzhou"),
             ("vpcId", "vpc-1"),
@@ -176,6 +190,7 @@ mod tests {
         assert!(problems.is_empty());
         assert_eq!(settings.manage, Manage::Backends);
         assert_eq!(settings.ownership, Ownership::SkippedByTke);
+        assert_eq!(settings.failure_policy, FailurePolicy::Fail);
         assert_eq!(settings.endpoint.as_deref(), Some("http://127.0.0.1:1"));
         assert_eq!(settings.region.as_deref(), Some("ap-guangzhou"));
         assert_eq!(settings.vpc_id.as_deref(), Some("vpc-1"));
@@ -196,6 +211,14 @@ mod tests {
         assert!(
             text.contains("manage") && text.contains("everything") && text.contains("backends")
         );
+    }
+
+    #[test]
+    fn a_bad_failure_policy_is_the_harmless_one() {
+        let (settings, problems) = parse(&[("failurePolicy", "fail")]);
+        assert_eq!(settings.failure_policy, FailurePolicy::Ignore);
+        let text = problems[0].to_string();
+        assert!(text.ends_with("accepted are Ignore and Fail"), "{text}");
     }
 
     #[test]

@@ -89,6 +89,26 @@ impl Cluster {
         write(&self.registrations, "MutatingWebhookConfiguration", object).await
     }
 
+    pub(super) async fn delete_registration(
+        &self,
+        resource_version: Option<String>,
+        uid: Option<String>,
+    ) -> Result<(), CallError> {
+        let exactly = DeleteParams {
+            preconditions: Some(Preconditions {
+                resource_version,
+                uid,
+            }),
+            ..DeleteParams::default()
+        };
+        let request = self.registrations.delete(registration::NAME, &exactly);
+        let attempt = attempt("delete", "MutatingWebhookConfiguration", registration::NAME);
+        match call(DEADLINE, attempt, request).await {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes a Secret. One that cannot be written (someone made it immutable) is deleted, exactly as
     /// it was read; the next look makes it anew.
     pub(super) async fn write_secret(&self, secret: &Secret) -> Result<Outcome, CallError> {

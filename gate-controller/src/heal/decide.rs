@@ -27,7 +27,7 @@ pub struct Decision {
 pub fn decide(seen: &Seen, wanted: &Wanted, now: Timestamp) -> Decision {
     if terminating(&seen.namespace) {
         return Decision {
-            registration: Heal::Hold(Hold::NamespaceTerminating),
+            registration: farewell(seen),
             certificates: None,
         };
     }
@@ -41,6 +41,18 @@ pub fn decide(seen: &Seen, wanted: &Wanted, now: Timestamp) -> Decision {
     Decision {
         registration: registration(seen, wanted, &step),
         certificates: Some(step),
+    }
+}
+
+/// While the Namespace terminates nothing is repaired. A registration would outlive the webhook, so it
+/// goes first.
+fn farewell(seen: &Seen) -> Heal {
+    match &seen.registration {
+        Some(left) if left.metadata.deletion_timestamp.is_none() => Heal::Delete {
+            resource_version: left.metadata.resource_version.clone(),
+            uid: left.metadata.uid.clone(),
+        },
+        _ => Heal::Hold(Hold::NamespaceTerminating),
     }
 }
 

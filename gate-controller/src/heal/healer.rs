@@ -124,6 +124,17 @@ impl Healer {
         self.note_hold(&heal);
         let (object, differences) = match heal {
             Heal::Keep | Heal::Hold(_) => return Ok(tick()),
+            Heal::Delete {
+                resource_version,
+                uid,
+            } => {
+                self.cluster
+                    .delete_registration(resource_version, uid)
+                    .await?;
+                self.wrote(REGISTRATION);
+                tracing::info!("deleted the registration: the namespace is being deleted");
+                return Ok(Next::Again);
+            }
             Heal::Create(object) => (object, vec!["it was missing".to_owned()]),
             Heal::Replace {
                 object,
@@ -197,7 +208,7 @@ impl Healer {
     fn note_hold(&mut self, heal: &Heal) {
         let hold = match heal {
             Heal::Hold(hold) => Some(*hold),
-            Heal::Keep | Heal::Create(_) | Heal::Replace { .. } => None,
+            Heal::Keep | Heal::Create(_) | Heal::Replace { .. } | Heal::Delete { .. } => None,
         };
         if let Some(reason) = hold.filter(|_| hold != self.held) {
             tracing::info!(%reason, "self-heal holds");

@@ -24,10 +24,15 @@ use serde_json::Value;
 pub const NAME: &str = names::REGISTRATION;
 /// The entry for pods.
 pub const POD_ENTRY: &str = names::REGISTRATION_ENTRY;
+/// The entry for the canary's pods.
+pub const CANARY_ENTRY: &str = names::CANARY_ENTRY;
 /// The pod label that opts out; a label, so that the API server spares the call.
 pub const OPT_OUT_LABEL: &str = names::INJECT_LABEL;
 
-const PATH: &str = "/mutate";
+const POD_PATH: &str = "/mutate";
+const CANARY_PATH: &str = "/canary";
+/// Set by the API server on every Namespace, and only by it.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 const PORT: i32 = 443;
 /// Well under the 5 s with which a slow webhook can stop leader elections, and far above the
 /// milliseconds an answer takes.
@@ -37,6 +42,9 @@ const SPARED_NAMESPACES: [&str; 2] = ["kube-system", "kube-node-lease"];
 /// Mirror pods are the kubelet's: nobody may change them.
 const NOT_A_MIRROR_POD: &str = "!has(object.metadata.annotations) || \
      !('kubernetes.io/config.mirror' in object.metadata.annotations)";
+/// They never get the gate. With Fail they must not even wait for it: network add-ons live in namespaces
+/// of their own and on the host's network, and without them no webhook comes up.
+const NOT_ON_THE_HOST_NETWORK: &str = "!has(object.spec.hostNetwork) || !object.spec.hostNetwork";
 
 /// What the registration is made from.
 #[derive(Clone, Debug)]
@@ -67,6 +75,14 @@ pub enum Heal {
         /// The fields that differed.
         differences: Vec<String>,
     },
+    /// It outlives what it stands for, and with Fail it would keep pods from being created until the
+    /// garbage collector comes. Only exactly the one that was read is deleted.
+    Delete {
+        /// What was read.
+        resource_version: Option<String>,
+        /// What was read.
+        uid: Option<String>,
+    },
     /// Nothing may be written now.
     Hold(Hold),
 }
@@ -91,7 +107,7 @@ pub fn desired(inputs: &Inputs<'_>) -> MutatingWebhookConfiguration {
             owner_references: Some(vec![owner(inputs)]),
             ..ObjectMeta::default()
         },
-        webhooks: Some(vec![pod_entry(inputs)]),
+        webhooks: Some(vec![pod_entry(inputs), canary_entry(inputs)]),
     }
 }
 
@@ -124,24 +140,19 @@ pub fn bundle_of(registration: &MutatingWebhookConfiguration) -> Vec<u8> {
     bundle.map(|bytes| bytes.0).unwrap_or_default()
 }
 
-fn pod_entry(inputs: &Inputs<'_>) -> MutatingWebhook {
-    let excluded = SPARED_NAMESPACES.into_iter().chain([inputs.namespace]);
-    let failure_policy = match inputs.failure_policy {
-        FailurePolicy::Ignore => "Ignore",
-    };
+/// What the entry for pods and every rule for it have in common with the canary's, which is there to
+/// prove exactly this way.
+fn common_entry(name: &str, path: &str, inputs: &Inputs<'_>) -> MutatingWebhook {
     MutatingWebhook {
         admission_review_versions: texts(["v1"]),
-        client_config: client_config(inputs),
-        failure_policy: Some(failure_policy.to_owned()),
-        match_conditions: Some(vec![MatchCondition {
-            expression: NOT_A_MIRROR_POD.to_owned(),
-            name: "not-a-mirror-pod".to_owned(),
-        }]),
+        client_config: client_config(path, inputs),
+        failure_policy: None,
+        match_conditions: None,
         match_policy: Some("Equivalent".to_owned()),
-        name: POD_ENTRY.to_owned(),
-        namespace_selector: Some(not_in("kubernetes.io/metadata.name", excluded)),
-        object_selector: Some(not_in(OPT_OUT_LABEL, ["false"])),
-        reinvocation_policy: Some("IfNeeded".to_owned()),
+        name: name.to_owned(),
+        namespace_selector: None,
+        object_selector: None,
+        reinvocation_policy: None,
         rules: Some(vec![RuleWithOperations {
             api_groups: Some(texts([""])),
             api_versions: Some(texts(["v1"])),
@@ -154,13 +165,50 @@ fn pod_entry(inputs: &Inputs<'_>) -> MutatingWebhook {
     }
 }
 
-fn client_config(inputs: &Inputs<'_>) -> WebhookClientConfig {
+fn pod_entry(inputs: &Inputs<'_>) -> MutatingWebhook {
+    let ours = [inputs.namespace, names::CANARY_NAMESPACE];
+    let excluded = SPARED_NAMESPACES.into_iter().chain(ours);
+    MutatingWebhook {
+        failure_policy: Some(inputs.failure_policy.as_str().to_owned()),
+        match_conditions: Some(match_conditions(inputs.failure_policy)),
+        namespace_selector: Some(not_in(NAMESPACE_NAME, excluded)),
+        object_selector: Some(not_in(OPT_OUT_LABEL, ["false"])),
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+        ..common_entry(POD_ENTRY, POD_PATH, inputs)
+    }
+}
+
+/// Fail whatever the settings say: only so a broken chain says why, and nobody but the canary waits.
+fn canary_entry(inputs: &Inputs<'_>) -> MutatingWebhook {
+    MutatingWebhook {
+        failure_policy: Some(FailurePolicy::Fail.as_str().to_owned()),
+        namespace_selector: Some(exactly(NAMESPACE_NAME, names::CANARY_NAMESPACE)),
+        object_selector: Some(exactly(names::CANARY_LABEL, "true")),
+        reinvocation_policy: Some("Never".to_owned()),
+        ..common_entry(CANARY_ENTRY, CANARY_PATH, inputs)
+    }
+}
+
+fn match_conditions(policy: FailurePolicy) -> Vec<MatchCondition> {
+    let condition = |name: &str, expression: &str| MatchCondition {
+        expression: expression.to_owned(),
+        name: name.to_owned(),
+    };
+    let mut conditions = vec![condition("not-a-mirror-pod", NOT_A_MIRROR_POD)];
+    if policy == FailurePolicy::Fail {
+        let name = "not-on-the-host-network";
+        conditions.push(condition(name, NOT_ON_THE_HOST_NETWORK));
+    }
+    conditions
+}
+
+fn client_config(path: &str, inputs: &Inputs<'_>) -> WebhookClientConfig {
     WebhookClientConfig {
         ca_bundle: Some(ByteString(inputs.bundle_pem.clone().into_bytes())),
         service: Some(ServiceReference {
             name: inputs.service_name.to_owned(),
             namespace: inputs.namespace.to_owned(),
-            path: Some(PATH.to_owned()),
+            path: Some(path.to_owned()),
             port: Some(PORT),
         }),
         url: None,
@@ -175,6 +223,13 @@ fn not_in<'a>(key: &str, values: impl IntoIterator<Item = &'a str>) -> LabelSele
             values: Some(texts(values)),
         }]),
         match_labels: None,
+    }
+}
+
+fn exactly(key: &str, value: &str) -> LabelSelector {
+    LabelSelector {
+        match_expressions: None,
+        match_labels: Some([(key.to_owned(), value.to_owned())].into()),
     }
 }
 

@@ -267,6 +267,15 @@ async fn nothing_is_healed_while_the_namespace_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registration_goes_before_its_namespace() {
+    let (world, mut healer) = World::settled().await;
+    world.edit(NAMESPACE, |o| {
+        o["metadata"]["deletionTimestamp"] = json!("2026-11-21T06:00:00Z");
+    });
+    assert_eq!(world.settle(&mut healer).await, ["DELETE clb-gate"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_race_is_looked_at_again() {
     let (world, mut healer) = World::settled().await;
     world.tamper();

@@ -29,6 +29,10 @@ fn entry(registration: &mut Registration) -> &mut MutatingWebhook {
     &mut registration.webhooks.as_mut().unwrap()[0]
 }
 
+fn canary(registration: &mut Registration) -> &mut MutatingWebhook {
+    &mut registration.webhooks.as_mut().unwrap()[1]
+}
+
 fn foreign() -> MutatingWebhook {
     MutatingWebhook {
         name: "foreign.example.com".to_owned(),
@@ -40,7 +44,7 @@ fn differences(observed: &Registration) -> Vec<String> {
     match judge(Some(observed), desired(&inputs())) {
         Heal::Keep => vec![],
         Heal::Replace { differences, .. } => differences,
-        other @ (Heal::Create(_) | Heal::Hold(_)) => panic!("{other:?}"),
+        other @ (Heal::Create(_) | Heal::Delete { .. } | Heal::Hold(_)) => panic!("{other:?}"),
     }
 }
 
@@ -68,7 +72,15 @@ fn differences(observed: &Registration) -> Vec<String> {
 #[case::match_policy(|r: &mut Registration| entry(r).match_policy = Some("Exact".to_owned()), "webhooks[pods.clb-gate.io].matchPolicy")]
 #[case::foreign_entry(|r: &mut Registration| r.webhooks.as_mut().unwrap().push(foreign()), "webhooks[foreign.example.com] is not ours")]
 #[case::entry_twice(|r: &mut Registration| { let again = entry(r).clone(); r.webhooks.as_mut().unwrap().push(again) }, "webhooks: order or repetition")]
-#[case::all_entries_gone(|r: &mut Registration| r.webhooks = None, "webhooks[pods.clb-gate.io] is missing")]
+#[case::order(|r: &mut Registration| r.webhooks.as_mut().unwrap().reverse(), "webhooks: order or repetition")]
+#[case::pod_entry_gone(|r: &mut Registration| { r.webhooks.as_mut().unwrap().remove(0); }, "webhooks[pods.clb-gate.io] is missing")]
+#[case::canary_gone(|r: &mut Registration| { r.webhooks.as_mut().unwrap().pop(); }, "webhooks[canary.clb-gate.io] is missing")]
+#[case::canary_bundle(|r: &mut Registration| canary(r).client_config.ca_bundle = None, "webhooks[canary.clb-gate.io].clientConfig.caBundle")]
+#[case::canary_ignored(|r: &mut Registration| canary(r).failure_policy = Some("Ignore".to_owned()), "webhooks[canary.clb-gate.io].failurePolicy")]
+#[case::canary_everywhere(|r: &mut Registration| canary(r).namespace_selector = None, "webhooks[canary.clb-gate.io].namespaceSelector.matchLabels")]
+#[case::canary_for_all_pods(|r: &mut Registration| canary(r).object_selector = None, "webhooks[canary.clb-gate.io].objectSelector.matchLabels")]
+#[case::canary_condition(|r: &mut Registration| canary(r).match_conditions = Some(match_conditions(FailurePolicy::Ignore)), "webhooks[canary.clb-gate.io].matchConditions")]
+#[case::canary_elsewhere(|r: &mut Registration| canary(r).client_config.service.as_mut().unwrap().path = Some("/mutate".to_owned()), "webhooks[canary.clb-gate.io].clientConfig.service.path")]
 #[case::owner_gone(|r: &mut Registration| r.metadata.owner_references = None, "metadata.ownerReferences")]
 #[case::older_namespace(|r: &mut Registration| r.metadata.owner_references.as_mut().unwrap()[0].uid = "old".to_owned(), "metadata.ownerReferences")]
 #[case::label(|r: &mut Registration| { r.metadata.labels.as_mut().unwrap().remove("app.kubernetes.io/name"); }, "metadata.labels[app.kubernetes.io/name]")]
@@ -83,11 +95,21 @@ fn tampering_is_named_and_replaced(#[case] tamper: fn(&mut Registration), #[case
     assert_eq!(object.metadata.resource_version.as_deref(), Some("42"));
 }
 
+#[test]
+fn without_any_entry_both_are_missing() {
+    let mut observed = stored();
+    observed.webhooks = None;
+    let missing = [POD_ENTRY, CANARY_ENTRY].map(|name| format!("webhooks[{name}] is missing"));
+    assert_eq!(differences(&observed), missing);
+}
+
 #[rstest]
 #[case::untouched(|_: &mut Registration| ())]
 #[case::foreign_label(|r: &mut Registration| { r.metadata.labels.get_or_insert_default().insert("team".to_owned(), "x".to_owned()); })]
 #[case::foreign_annotation(|r: &mut Registration| { r.metadata.annotations.get_or_insert_default().insert("note".to_owned(), "x".to_owned()); })]
 #[case::default_port_left_out(|r: &mut Registration| entry(r).client_config.service.as_mut().unwrap().port = None)]
+#[case::canarys_default_policy_left_out(|r: &mut Registration| canary(r).failure_policy = None)]
+#[case::canarys_defaults_filled_in(|r: &mut Registration| canary(r).match_conditions = Some(vec![]))]
 #[case::default_match_policy_left_out(|r: &mut Registration| entry(r).match_policy = None)]
 fn what_means_the_same_is_kept(#[case] touch: fn(&mut Registration)) {
     let mut observed = stored();
@@ -136,16 +158,74 @@ fn no_value_is_quoted() {
     assert!(!differences(&observed).concat().contains("secret"));
 }
 
+fn wanted(failure_policy: FailurePolicy) -> Vec<MutatingWebhook> {
+    let inputs = Inputs {
+        failure_policy,
+        ..inputs()
+    };
+    desired(&inputs).webhooks.unwrap()
+}
+
+fn conditions(policy: FailurePolicy) -> Vec<String> {
+    let conditions = wanted(policy)[0].match_conditions.clone().unwrap();
+    conditions.into_iter().map(|c| c.name).collect()
+}
+
 #[test]
-fn host_network_pods_are_called_for() {
-    let wanted = desired(&inputs());
-    let conditions = wanted.webhooks.unwrap()[0]
-        .match_conditions
-        .clone()
-        .unwrap();
-    assert!(
-        conditions
-            .iter()
-            .all(|c| !c.expression.contains("hostNetwork"))
+fn host_network_pods_are_called_for_unless_they_would_wait_for_us() {
+    assert_eq!(conditions(FailurePolicy::Ignore), ["not-a-mirror-pod"]);
+    assert_eq!(
+        conditions(FailurePolicy::Fail),
+        ["not-a-mirror-pod", "not-on-the-host-network"]
     );
+}
+
+#[test]
+fn the_settings_decide_for_pods_and_never_for_the_canary() {
+    for policy in [FailurePolicy::Ignore, FailurePolicy::Fail] {
+        let policies = wanted(policy)
+            .into_iter()
+            .map(|e| e.failure_policy.unwrap());
+        assert_eq!(policies.collect::<Vec<_>>(), [policy.as_str(), "Fail"]);
+    }
+}
+
+#[test]
+fn pods_that_start_the_cluster_or_ourselves_never_wait_for_us() {
+    for policy in [FailurePolicy::Ignore, FailurePolicy::Fail] {
+        let selector = wanted(policy)[0].namespace_selector.clone().unwrap();
+        let excluded = selector.match_expressions.unwrap().remove(0);
+        assert_eq!(excluded.operator, "NotIn");
+        let spared = [
+            "kube-system",
+            "kube-node-lease",
+            "clb-gate",
+            "clb-gate-canary",
+        ];
+        assert_eq!(excluded.values.unwrap(), spared);
+    }
+}
+
+#[test]
+fn a_changed_policy_is_one_repair_of_the_entry_for_pods() {
+    let observed = stored();
+    let strict = Inputs {
+        failure_policy: FailurePolicy::Fail,
+        ..inputs()
+    };
+    let Heal::Replace { differences, .. } = judge(Some(&observed), desired(&strict)) else {
+        panic!("not replaced")
+    };
+    let fields = ["failurePolicy", "matchConditions"];
+    let fields = fields.map(|field| format!("webhooks[{POD_ENTRY}].{field}"));
+    assert_eq!(differences, fields);
+}
+
+#[test]
+fn both_entries_trust_the_same_bundle() {
+    let bundles = wanted(FailurePolicy::Ignore).into_iter();
+    let bundles: Vec<_> = bundles
+        .map(|e| e.client_config.ca_bundle.unwrap().0)
+        .collect();
+    assert_eq!(bundles, [b"the bundle", b"the bundle"]);
 }
