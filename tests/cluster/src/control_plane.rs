@@ -35,6 +35,28 @@ const NAMES: &[&str] = &[
     "kubernetes.default.svc.cluster.local",
 ];
 
+/// What the audit log tells: every write of clb-gate's, and everybody's writes to what it keeps up.
+/// Nothing else, or a test that creates thousands of pods would fill the disk.
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+omitManagedFields: true
+rules:
+  - level: Metadata
+    verbs: [create, update, patch, delete, deletecollection]
+    userGroups: ['system:serviceaccounts:clb-gate']
+  - level: Metadata
+    verbs: [create, update, patch, delete, deletecollection]
+    resources:
+      - {group: admissionregistration.k8s.io, resources: [mutatingwebhookconfigurations]}
+  - level: Metadata
+    verbs: [create, update, patch, delete, deletecollection]
+    namespaces: [clb-gate]
+    resources: [{group: '', resources: [secrets]}]
+  - level: None
+";
+
 /// What starts the control plane's programs.
 #[derive(Debug)]
 pub(crate) struct ControlPlane<'a> {
@@ -42,28 +64,35 @@ pub(crate) struct ControlPlane<'a> {
     pub(crate) tools: &'a Path,
     /// The run's folder in memory.
     pub(crate) work: &'a Path,
+    /// Where the API server tells who wrote what.
+    pub(crate) audit_log: &'a Path,
     /// Keeps what is started.
     pub(crate) components: &'a Components,
 }
 
 impl ControlPlane<'_> {
-    /// Starts all of it and waits for the API server.
+    /// Makes its keys, starts all of it and waits for the API server.
     pub(crate) async fn start(&self) -> Result<Kubectl> {
         let step = Step::start("API server ready");
         let kubeconfig = self.prepare()?;
-        self.etcd()?;
-        self.api_server()?;
         let kubectl = Kubectl::new(self.tools.join("kubectl"), kubeconfig)
             .caching_in(self.work.join("kube-cache"));
+        self.run(&kubectl).await?;
+        step.done();
+        Ok(kubectl)
+    }
+
+    /// Starts all of it with the keys and the data it has, and waits for the API server.
+    pub(crate) async fn run(&self, kubectl: &Kubectl) -> Result<()> {
+        self.etcd()?;
+        self.api_server()?;
         self.components
             .until("API server ready", LIMIT, async || {
                 kubectl.run(&["get", "--raw=/readyz"]).await.map(drop)
             })
             .await?;
-        self.controller_manager(&kubectl)?;
-        self.scheduler(&kubectl)?;
-        step.done();
-        Ok(kubectl)
+        self.controller_manager(kubectl)?;
+        self.scheduler(kubectl)
     }
 
     /// Keys, certificates, the administrator's token and kubeconfig.
@@ -81,6 +110,7 @@ impl ControlPlane<'_> {
             format!("{token},admin,admin,system:masters\n"),
         )
         .context("writing the API server's tokens")?;
+        fs::write(self.audit_policy(), AUDIT_POLICY).context("writing the audit policy")?;
         let kubeconfig = self.work.join("kubeconfig");
         let text = kubeconfig_text(&authority.certificate, &token)?;
         fs::write(&kubeconfig, text).context("writing the kubeconfig")?;
@@ -123,6 +153,10 @@ impl ControlPlane<'_> {
             .arg("--allow-privileged")
             // Webhooks are called at their endpoints' addresses: no kube-proxy in between.
             .arg("--enable-aggregator-routing=true")
+            .arg("--audit-policy-file")
+            .arg(self.audit_policy())
+            .arg("--audit-log-path")
+            .arg(self.audit_log)
             // For `kubectl logs`.
             .args(["--kubelet-preferred-address-types", "InternalIP"]);
         self.components.start("kube-apiserver", command)
@@ -155,6 +189,10 @@ impl ControlPlane<'_> {
 
     fn tool(&self, name: &str) -> Command {
         Command::new(self.tools.join(name))
+    }
+
+    fn audit_policy(&self) -> PathBuf {
+        self.work.join("audit-policy.yaml")
     }
 
     fn pki(&self) -> PathBuf {

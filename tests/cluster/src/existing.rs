@@ -66,6 +66,7 @@ async fn within(
         )?,
         folder: &work,
         logs: &run.logs(),
+        audit_log: None,
     };
     let status = session.run(&task).await;
     if simulator.is_some() {

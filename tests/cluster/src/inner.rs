@@ -14,6 +14,7 @@ use crate::kubectl::Kubectl;
 use crate::network::{CORE, KUBERNETES_SERVICE, NODES, connects};
 use crate::node::{Ground, Node, start_core_proxy};
 use crate::paths::Paths;
+use crate::power::Power;
 use crate::process::Components;
 use crate::progress::{Step, note};
 use crate::session::{Session, Task, link};
@@ -39,9 +40,18 @@ pub(crate) struct Plan {
 }
 
 /// A cluster that is up.
-struct Cluster {
-    kubectl: Kubectl,
+struct Cluster<'a> {
+    power: Power<'a>,
     simulator: Option<Simulator>,
+}
+
+/// What a cluster is made of.
+struct Site {
+    plan: Plan,
+    work: PathBuf,
+    logs: PathBuf,
+    audit_log: PathBuf,
+    components: Components,
 }
 
 /// Does all of it; the status to exit with.
@@ -49,56 +59,76 @@ pub(crate) async fn run(paths: &Paths, plan: &Path) -> Result<u8> {
     let text = fs::read(plan).with_context(|| format!("reading {}", plan.display()))?;
     let plan: Plan = serde_json::from_slice(&text).context("reading the plan")?;
     let logs = plan.folder.join("logs");
-    let components = Components::new(logs.clone(), paths.failure_logs());
-    let booting = boot(paths, &plan, &components);
+    let site = Site {
+        work: plan.folder.join("work"),
+        audit_log: logs.join("audit.log"),
+        components: Components::new(logs.clone(), paths.failure_logs()),
+        logs,
+        plan,
+    };
+    let booting = boot(paths, &site);
     let cluster = tokio::select! {
         cluster = booting => cluster?,
         _ = tokio::signal::ctrl_c() => return Ok(128 + 2),
     };
-    let mut programs = vec![plan.tools.join("kubectl")];
-    programs.extend(["clb-gate", "clb-sim"].map(|name| paths.binaries.join(name)));
-    let session = Session {
-        kubectl: &cluster.kubectl,
-        simulator: cluster.simulator.as_ref(),
-        programs: link(&programs, plan.folder.join("work/bin"))?,
-        folder: &plan.folder.join("work"),
-        logs: &logs,
-    };
-    let status = session.run(&plan.task).await?;
-    if let Err(error) = components.check() {
+    let status = serve(paths, &site, &cluster).await?;
+    if let Err(error) = site.components.check() {
         note(&format!("{error:#}"));
     }
     Ok(status)
 }
 
-async fn boot(paths: &Paths, plan: &Plan, components: &Components) -> Result<Cluster> {
+/// Runs the command, which may cut the power meanwhile.
+async fn serve(paths: &Paths, site: &Site, cluster: &Cluster<'_>) -> Result<u8> {
+    let mut programs = vec![site.plan.tools.join("kubectl")];
+    programs.extend(["clb-gate", "clb-sim"].map(|name| paths.binaries.join(name)));
+    let session = Session {
+        kubectl: &cluster.power.kubectl,
+        simulator: cluster.simulator.as_ref(),
+        programs: link(&programs, site.work.join("bin"))?,
+        folder: &site.work,
+        logs: &site.logs,
+        audit_log: Some(&site.audit_log),
+    };
+    tokio::select! {
+        status = session.run(&site.plan.task) => status,
+        broken = cluster.power.obey() => broken.map(|()| 0).context("the power switch"),
+    }
+}
+
+async fn boot<'a>(paths: &Paths, site: &'a Site) -> Result<Cluster<'a>> {
     let whole = Step::start("cluster up");
-    let work = plan.folder.join("work");
-    let logs = plan.folder.join("logs");
-    ground(plan, components).await?;
+    ground(&site.plan, &site.components).await?;
     let ground = Ground {
-        run: &plan.run,
-        tools: &plan.tools,
-        work: &work,
-        logs: &logs,
-        components,
+        run: &site.plan.run,
+        tools: &site.plan.tools,
+        work: &site.work,
+        logs: &site.logs,
+        components: &site.components,
     };
-    let nodes = NODES.map(|place| Node::new(place, ground));
+    let nodes: Vec<_> = NODES.map(|place| Node::new(place, ground)).into();
     let control_plane = ControlPlane {
-        tools: &plan.tools,
-        work: &work,
-        components,
+        tools: &site.plan.tools,
+        work: &site.work,
+        audit_log: &site.audit_log,
+        components: &site.components,
     };
-    let images = load(paths, plan.bare, &work, &nodes);
+    let images = load(paths, site.plan.bare, &site.work, &nodes);
     let (kubectl, ()) = try_join(control_plane.start(), images).await?;
     join(&nodes, ground, &kubectl).await?;
-    let simulator = if plan.bare {
+    let simulator = if site.plan.bare {
         None
     } else {
-        Some(equip(paths, &work, &kubectl, components).await?)
+        Some(equip(paths, &site.work, &kubectl, &site.components).await?)
     };
     whole.done();
-    Ok(Cluster { kubectl, simulator })
+    let power = Power {
+        control_plane,
+        nodes,
+        ground,
+        kubectl,
+    };
+    Ok(Cluster { power, simulator })
 }
 
 /// Starts containerd on every node, with the images.

@@ -18,6 +18,7 @@ mod node;
 mod outer;
 mod paths;
 mod pki;
+mod power;
 mod process;
 mod progress;
 mod runs;
@@ -44,9 +45,11 @@ const ABOUT: &str = "\
 It lives in its own mount, network and process namespaces (root needed) and is gone when the
 command ends. Addresses are from 198.18.0.0/15. The command finds KUBECONFIG, kubectl, clb-gate
 and clb-sim on PATH, CLB_SIM_ENDPOINT, CLB_SIM_TLS_ENDPOINT, CLB_SIM_CA, CLB_SIM_SECRET_ID,
-CLB_SIM_SECRET_KEY, CLB_GATE_RUN_DIR and CLB_GATE_LOGS; in the cluster are the images
-localhost/sample:latest and localhost/clb-gate:latest, in the simulator the load balancers
-lb-demo0001 and lb-demo0002.
+CLB_SIM_SECRET_KEY, CLB_GATE_RUN_DIR, CLB_GATE_LOGS and CLB_GATE_AUDIT_LOG (who wrote to what
+clb-gate keeps up); in the cluster are the images localhost/sample:latest and
+localhost/clb-gate:latest, in the simulator the load balancers lb-demo0001 and lb-demo0002.
+`off` or `on` in a line to the socket $CLB_GATE_RUN_DIR/power.sock cuts the power of the whole
+cluster, or gives it back; the simulator goes on.
 
 CLB_GATE_CACHE (default ~/.cache/clb-gate) holds Kubernetes' binaries and the logs of the last
 failure, CLB_GATE_RUN (default /tmp/clb-gate-host) one folder a run.

@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 /// Folders in which containerd, its shims, the network plugins, `ip netns` and the kubelet make
 /// subfolders whatever they are told, with the subfolders that must not be shared with the machine.
@@ -28,6 +28,25 @@ pub(crate) fn prepare(work: &Path) -> Result<()> {
             .with_context(|| format!("keeping the machine's {folder} clean"))?;
     }
     fs::create_dir_all("/run/netns").context("creating /run/netns")
+}
+
+/// Takes away every mount below `folder`, the last one first.
+pub(crate) fn clear(folder: &Path) -> Result<()> {
+    let table = fs::read_to_string("/proc/self/mountinfo").context("reading the mounts")?;
+    for place in below(&table, folder).into_iter().rev() {
+        umount2(&place, MntFlags::MNT_DETACH)
+            .with_context(|| format!("unmounting {}", place.display()))?;
+    }
+    Ok(())
+}
+
+/// The mount points below a folder, in the order in which they were mounted (`proc_pid_mountinfo(5)`).
+fn below(table: &str, folder: &Path) -> Vec<PathBuf> {
+    let places = table.lines().filter_map(|line| line.split(' ').nth(4));
+    let places = places.map(|place| PathBuf::from(place.replace("\\040", " ")));
+    places
+        .filter(|place| place.starts_with(folder) && place != folder)
+        .collect()
 }
 
 /// Makes names resolve through the cluster's DNS server, for this namespace only.
@@ -86,4 +105,17 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
         None::<&str>,
     )
     .with_context(|| format!("binding {} to {}", from.display(), to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_below_a_folder_are_found_without_its_own() {
+        let table = "22 1 0:1 / /run/x rw - tmpfs t rw\n\
+                     23 1 0:1 / /run/x/a\\040b rw - tmpfs t rw\n\
+                     24 1 0:1 / /run/xy rw - tmpfs t rw\n";
+        assert_eq!(below(table, Path::new("/run/x")), [Path::new("/run/x/a b")]);
+    }
 }

@@ -74,6 +74,16 @@ impl<'a> Node<'a> {
             .await
     }
 
+    /// What lies on it, all of it below one folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.work
+    }
+
+    /// Its programs' network namespace, by a command in it.
+    pub(crate) fn enter(&self) -> Command {
+        self.place.enter()
+    }
+
     /// Loads an archive of images.
     pub(crate) async fn import(&self, archive: &Path) -> Result<()> {
         let path = archive.display().to_string();

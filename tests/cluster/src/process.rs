@@ -1,7 +1,7 @@
 //! Starting programs: short ones whose output is wanted, and components that live as long as the
 //! cluster and whose early death must be noticed.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -73,11 +73,15 @@ impl Components {
         }
     }
 
-    /// Starts `command` with both outputs in `<name>.log`. It is in a process group of its own, so
+    /// Starts `command` with both outputs at the end of `<name>.log`. It is in a process group of its own, so
     /// that Ctrl-C reaches the command a user runs and us, and not the cluster under it.
     pub(crate) fn start(&self, name: &str, mut command: Command) -> Result<()> {
         let log = self.logs.join(format!("{name}.log"));
-        let file = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("opening {}", log.display()))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone().context("sharing a log file")?)
@@ -136,9 +140,21 @@ impl Components {
 
     /// Ends the components; needed only where no namespace ends with them.
     pub(crate) async fn stop(&self) {
-        let running = std::mem::take(&mut *self.lock());
-        for mut component in running {
-            let _ = component.child.kill().await;
+        self.kill(|_| true).await;
+    }
+
+    /// Kills the components of these names, all at once, and forgets them.
+    pub(crate) async fn kill(&self, which: impl Fn(&str) -> bool) {
+        let all = std::mem::take(&mut *self.lock());
+        let (mut killed, kept): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|component| which(&component.name));
+        self.lock().extend(kept);
+        for component in &mut killed {
+            let _ = component.child.start_kill();
+        }
+        for component in &mut killed {
+            let _ = component.child.wait().await;
         }
     }
 
@@ -186,6 +202,21 @@ mod tests {
         assert_eq!(shown.lines().count(), TAIL_LINES);
         assert!(shown.starts_with("    line 30"));
         assert!(shown.ends_with("line 49"));
+    }
+
+    #[tokio::test]
+    async fn a_killed_component_is_no_early_end_and_others_live_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let components = Components::new(folder.path().to_path_buf(), "/kept".into());
+        for name in ["kubelet-1", "dnsmasq"] {
+            let mut command = Command::new("sleep");
+            command.arg("1000");
+            components.start(name, command).unwrap();
+        }
+        components.kill(|name| name == "kubelet-1").await;
+        components.check().unwrap();
+        assert_eq!(components.lock().len(), 1);
+        components.stop().await;
     }
 
     #[tokio::test]

@@ -40,6 +40,8 @@ pub(crate) struct Session<'a> {
     pub(crate) folder: &'a Path,
     /// The logs' folder.
     pub(crate) logs: &'a Path,
+    /// The API server's audit log, where the cluster is ours.
+    pub(crate) audit_log: Option<&'a Path>,
 }
 
 impl Session<'_> {
@@ -73,6 +75,9 @@ impl Session<'_> {
             .env("KUBECACHEDIR", self.folder.join("kube-cache"))
             .env("CLB_GATE_RUN_DIR", self.folder)
             .env("CLB_GATE_LOGS", self.logs);
+        if let Some(audit_log) = self.audit_log {
+            command.env("CLB_GATE_AUDIT_LOG", audit_log);
+        }
         if let Some(simulator) = self.simulator {
             command
                 .env("CLB_SIM_ENDPOINT", &simulator.endpoint)
