@@ -58,6 +58,12 @@ impl Bundle {
         self.cas.is_empty()
     }
 
+    /// Their subjects, for people.
+    pub fn subjects(&self) -> String {
+        let subjects: Vec<_> = self.iter().map(|ca| ca.facts().subject.as_str()).collect();
+        subjects.join("; ")
+    }
+
     /// PEM, one block a CA.
     pub fn to_pem(&self) -> String {
         self.cas.iter().map(Certificate::to_pem).collect()

@@ -128,6 +128,22 @@ pub fn leaf_against(
     }
 }
 
+/// Whether who trusts `bundle` accepts `leaf` from whoever presents it: names, dates, chain. The key is
+/// proven by the handshake in which it is presented.
+pub fn trust(
+    bundle: &Bundle,
+    leaf: &Certificate,
+    names: &ServiceNames,
+    now: Timestamp,
+) -> Result<Certificate, Vec<Problem>> {
+    let mut problems = own_problems(leaf, names, now);
+    let issuer = note(trusted_issuer(bundle, leaf, now), &mut problems);
+    match issuer {
+        Some(issuer) if problems.is_empty() => Ok(issuer),
+        _ => Err(problems),
+    }
+}
+
 /// What the dates of `facts` say about `now`.
 pub fn date_problem(facts: &CertFacts, now: Timestamp) -> Option<Problem> {
     let subject = facts.subject.clone();
@@ -189,17 +205,13 @@ fn trusted_issuer(
 
 fn not_trusted(bundle: &Bundle, leaf: &Certificate) -> Problem {
     let facts = leaf.facts();
-    let trusted: Vec<_> = bundle
-        .iter()
-        .map(|ca| ca.facts().subject.as_str())
-        .collect();
     Problem::NotTrusted {
         issuer: facts.issuer.clone(),
         key_id: facts
             .authority_key_id
             .clone()
             .unwrap_or_else(|| "none".to_owned()),
-        trusted: trusted.join("; "),
+        trusted: bundle.subjects(),
     }
 }
 

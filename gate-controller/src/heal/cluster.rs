@@ -79,6 +79,7 @@ impl Cluster {
             registration,
             ca,
             leaf,
+            serving: None,
         })
     }
 

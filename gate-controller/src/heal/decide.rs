@@ -1,7 +1,7 @@
 //! What one look at the cluster calls for. Pure: [`decide`] sees what exists and says what to write.
 
 use certs::{
-    Bundle, ServiceNames,
+    ServiceNames,
     plan::{Observed, Step, plan},
 };
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use super::{
     facts::{Seen, Wanted},
     registration::{Heal, Hold, Inputs, bundle_of, desired, judge},
-    secrets::{ca_material, leaf_material},
+    secrets::{ca_material, leaf_material, renewal},
 };
 
 /// What to do, in this order: trust is repaired before certificates change.
@@ -35,6 +35,9 @@ pub fn decide(seen: &Seen, wanted: &Wanted, now: Timestamp) -> Decision {
         ca: seen.ca.as_ref().map(ca_material),
         leaf: seen.leaf.as_ref().map(leaf_material),
         published: seen.registration.as_ref().map(bundle_of),
+        serving: seen.serving.clone(),
+        ca_renewal: renewal(seen.ca.as_ref()),
+        leaf_renewal: renewal(seen.leaf.as_ref()),
     };
     let names = ServiceNames::new(&wanted.service_name, &wanted.namespace);
     let step = plan(&observed, &names, now);
@@ -59,12 +62,8 @@ fn farewell(seen: &Seen) -> Heal {
 /// The registration is repaired whatever the certificates need, but made only when they say so, and
 /// never published with a bundle that trusts nobody.
 fn registration(seen: &Seen, wanted: &Wanted, step: &Step) -> Heal {
-    let (bundle, may_create): (&Bundle, bool) = match step {
-        Step::CreateCa { keep: bundle, .. }
-        | Step::IssueLeaf { bundle, .. }
-        | Step::RefreshLeafBundle { bundle } => (bundle, false),
-        Step::PublishBundle { bundle } | Step::Keep { bundle, .. } => (bundle, true),
-    };
+    let bundle = step.bundle();
+    let may_create = matches!(step, Step::PublishBundle { .. });
     if bundle.is_empty() || (seen.registration.is_none() && !may_create) {
         return Heal::Keep;
     }

@@ -1,5 +1,6 @@
 //! What a look at the cluster gathers and what is configured: the input of every decision here.
 
+use certs::plan::Replica;
 use direct_access::settings::FailurePolicy;
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
@@ -17,6 +18,8 @@ pub struct Seen {
     pub ca: Option<Secret>,
     /// The leaf Secret, if there is one.
     pub leaf: Option<Secret>,
+    /// What the replicas serve, `None` if nobody has looked.
+    pub serving: Option<Vec<Replica>>,
 }
 
 /// What is configured.

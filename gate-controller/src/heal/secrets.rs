@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use certs::{
     Bundle, KeyPem, LeafMaterial, ServiceNames,
-    issue::{self, Issued},
+    issue::{self, Issued, Signer},
     layout::{
         CA_CERT_KEY, CA_PRIVATE_KEY, CA_SECRET, CaMaterial, LEAF_BUNDLE_KEY, LEAF_CERT_KEY,
-        LEAF_PRIVATE_KEY, LEAF_SECRET,
+        LEAF_PRIVATE_KEY, LEAF_SECRET, RENEW_DONE, RENEW_REQUESTED,
     },
-    plan::Step,
+    plan::{Renewal, Step},
 };
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -37,6 +37,16 @@ pub fn leaf_material(secret: &Secret) -> LeafMaterial {
     }
 }
 
+/// Reads what somebody asked for, from either Secret.
+pub fn renewal(secret: Option<&Secret>) -> Renewal {
+    let annotations = secret.and_then(|secret| secret.metadata.annotations.as_ref());
+    let value = |key: &str| annotations.and_then(|all| all.get(key)).cloned();
+    Renewal {
+        requested: value(RENEW_REQUESTED),
+        done: value(RENEW_DONE),
+    }
+}
+
 /// A Secret to write.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -61,26 +71,30 @@ pub fn change_for(
             reason,
             generation,
             keep,
+            ..
         } => Change {
             secret: ca_secret(seen, &issue::ca(*generation, now)?, keep, wanted),
             name: CA_SECRET,
             why: format!("{reason}; made CA generation {generation}"),
         },
-        Step::IssueLeaf {
-            reason,
-            signer,
-            bundle,
-        } => Change {
-            secret: leaf_secret(seen, &issue::leaf(signer, &names, now)?, bundle, wanted),
+        Step::IssueLeaf { reason, signer, .. } => Change {
+            secret: leaf_secret(seen, &issue::leaf(signer, &names, now)?, signer, wanted),
             name: LEAF_SECRET,
             why: format!("{reason}; issued a leaf"),
         },
-        Step::RefreshLeafBundle { bundle } => Change {
-            secret: with_bundle(seen, bundle, wanted),
+        Step::RefreshLeafBundle { beside, .. } => Change {
+            secret: with_beside(seen, beside, wanted),
             name: LEAF_SECRET,
-            why: "the bundle beside the leaf was not the published one".to_owned(),
+            why: "what is beside the leaf is not the CA that signed it".to_owned(),
         },
-        Step::PublishBundle { .. } | Step::Keep { .. } => return Ok(None),
+        Step::ForgetCas { keep, .. } => Change {
+            secret: with_cas(seen, keep, wanted),
+            name: CA_SECRET,
+            why: "no replica serves under the older CAs any more".to_owned(),
+        },
+        Step::PublishBundle { .. } | Step::Look { .. } | Step::Await { .. } | Step::Keep { .. } => {
+            return Ok(None);
+        }
     };
     Ok(Some(change))
 }
@@ -91,24 +105,31 @@ fn ca_secret(seen: &Seen, made: &Issued, keep: &Bundle, wanted: &Wanted) -> Secr
         entry(CA_CERT_KEY, all.to_pem()),
         entry(CA_PRIVATE_KEY, made.key.expose()),
     ]);
-    let fresh = || new_secret(CA_SECRET, "Opaque", wanted);
-    with_data(seen.ca.clone().unwrap_or_else(fresh), data)
+    honoured(with_data(existing_ca(seen, wanted), data))
 }
 
-fn leaf_secret(seen: &Seen, made: &Issued, bundle: &Bundle, wanted: &Wanted) -> Secret {
+fn with_cas(seen: &Seen, keep: &Bundle, wanted: &Wanted) -> Secret {
+    let changed = entry(CA_CERT_KEY, keep.to_pem());
+    with_entry(existing_ca(seen, wanted), changed)
+}
+
+fn leaf_secret(seen: &Seen, made: &Issued, signer: &Signer, wanted: &Wanted) -> Secret {
     let data = Data::from([
         entry(LEAF_CERT_KEY, made.certificate.to_pem()),
         entry(LEAF_PRIVATE_KEY, made.key.expose()),
-        entry(LEAF_BUNDLE_KEY, bundle.to_pem()),
+        entry(LEAF_BUNDLE_KEY, signer.certificate().to_pem()),
     ]);
-    with_data(existing_leaf(seen, wanted), data)
+    honoured(with_data(existing_leaf(seen, wanted), data))
 }
 
-fn with_bundle(seen: &Seen, bundle: &Bundle, wanted: &Wanted) -> Secret {
-    let existing = existing_leaf(seen, wanted);
-    let mut data = existing.data.clone().unwrap_or_default();
-    data.extend([entry(LEAF_BUNDLE_KEY, bundle.to_pem())]);
-    with_data(existing, data)
+fn with_beside(seen: &Seen, beside: &Bundle, wanted: &Wanted) -> Secret {
+    let changed = entry(LEAF_BUNDLE_KEY, beside.to_pem());
+    with_entry(existing_leaf(seen, wanted), changed)
+}
+
+fn existing_ca(seen: &Seen, wanted: &Wanted) -> Secret {
+    let fresh = || new_secret(CA_SECRET, "Opaque", wanted);
+    seen.ca.clone().unwrap_or_else(fresh)
 }
 
 fn existing_leaf(seen: &Seen, wanted: &Wanted) -> Secret {
@@ -116,10 +137,27 @@ fn existing_leaf(seen: &Seen, wanted: &Wanted) -> Secret {
     seen.leaf.clone().unwrap_or_else(fresh)
 }
 
+fn with_entry(secret: Secret, changed: (String, ByteString)) -> Secret {
+    let mut data = secret.data.clone().unwrap_or_default();
+    data.extend([changed]);
+    with_data(secret, data)
+}
+
 /// What exists keeps its metadata (resourceVersion, foreign labels) and its type, which cannot change.
 fn with_data(mut secret: Secret, data: Data) -> Secret {
     secret.metadata.managed_fields = None;
     secret.data = Some(data);
+    secret
+}
+
+/// Whoever asked for a renewal gets it with the same write, whatever caused it: a crash can neither
+/// forget the request nor honour it twice.
+fn honoured(mut secret: Secret) -> Secret {
+    let asked = renewal(Some(&secret)).pending().map(str::to_owned);
+    if let Some(id) = asked {
+        let annotations = secret.metadata.annotations.get_or_insert_default();
+        annotations.insert(RENEW_DONE.to_owned(), id);
+    }
     secret
 }
 
