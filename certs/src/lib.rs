@@ -11,6 +11,7 @@ pub mod parse;
 pub mod plan;
 pub mod provider;
 pub mod resolver;
+pub mod served;
 pub mod verify;
 
 pub use bundle::Bundle;

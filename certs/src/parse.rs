@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use x509_parser::{
     certificate::X509Certificate, extensions::GeneralName, extensions::ParsedExtension,
@@ -41,7 +41,7 @@ pub enum ParseError {
 }
 
 /// What a person or a decision wants to know about a certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertFacts {
     /// Subject, as text.
     pub subject: String,

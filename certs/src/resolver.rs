@@ -3,7 +3,7 @@
 
 use crate::{
     layout::{LeafMaterial, ServiceNames},
-    parse::CertFacts,
+    parse::{CertFacts, Certificate},
     provider::provider,
     verify::{self, Problem, VerifiedLeaf},
 };
@@ -14,13 +14,21 @@ use rustls::{
     server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Holds the leaf that is being served, if any.
 #[derive(Debug, Default)]
 pub struct LeafResolver {
     current: ArcSwapOption<VerifiedLeaf>,
+    generation: AtomicU64,
 }
+
+/// Counts the leaves that were served one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(u64);
 
 impl LeafResolver {
     /// A resolver with nothing to serve: handshakes fail until [`Self::load`] succeeds.
@@ -38,8 +46,25 @@ impl LeafResolver {
     ) -> Result<CertFacts, Vec<Problem>> {
         let verified = verify::leaf(material, names, now)?;
         let facts = verified.facts.clone();
-        self.current.store(Some(Arc::new(verified)));
+        let before = self.current.swap(Some(Arc::new(verified)));
+        if before.is_none_or(|leaf| leaf.facts.fingerprint != facts.fingerprint) {
+            // After the swap: whoever reads the new number is served with the new leaf.
+            self.generation.fetch_add(1, Ordering::Release);
+        }
         Ok(facts)
+    }
+
+    /// Differs from an earlier one if another leaf is served since. Read before a handshake, it is never
+    /// newer than the leaf that is presented; it may be older, if a leaf is swapped in just then.
+    pub fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
+    }
+
+    /// The leaf that is served now.
+    pub fn certificate(&self) -> Option<Certificate> {
+        let current = self.current.load();
+        let leaf = current.as_ref()?.certified.cert.first()?;
+        Certificate::from_der(leaf.clone()).ok()
     }
 
     /// The facts of the leaf that is served now.

@@ -27,6 +27,17 @@ pub enum Injection<'i> {
     Skip(SkipReason<'i>),
 }
 
+/// Where the gate goes in a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Into a new `spec.readinessGates`.
+    NewArray,
+    /// At the end of the one the pod has.
+    Append,
+    /// Nowhere: it has the gate.
+    AlreadyThere,
+}
+
 /// Why a pod is left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason<'i> {
@@ -74,10 +85,19 @@ pub fn inject<'i>(pod: &impl PodFacts, namespace: &str, index: &'i ExposureIndex
     if pod.host_network() {
         return Injection::Skip(SkipReason::HostNetwork(service));
     }
+    match place(pod) {
+        Place::NewArray => Injection::AddArray(service),
+        Place::Append => Injection::Append(service),
+        Place::AlreadyThere => Injection::Skip(SkipReason::AlreadyGated),
+    }
+}
+
+/// Where the gate goes, once it is known that the pod gets it.
+pub fn place(pod: &impl PodFacts) -> Place {
     match pod.gates().map(has_ours) {
-        None => Injection::AddArray(service),
-        Some(true) => Injection::Skip(SkipReason::AlreadyGated),
-        Some(false) => Injection::Append(service),
+        None => Place::NewArray,
+        Some(true) => Place::AlreadyThere,
+        Some(false) => Place::Append,
     }
 }
 

@@ -21,7 +21,7 @@ pub mod slot;
 pub use exposure::{Exposure, Judgement, Reason, Served, exposures};
 pub use gate::{GateFacts, GateValue, gate};
 pub use index::ExposureIndex;
-pub use inject::{Injection, PodFacts, SkipReason, inject};
+pub use inject::{Injection, Place, PodFacts, SkipReason, inject, place};
 pub use load_balancer::LoadBalancer;
 pub use problem::{Code, Problem};
 pub use service::{ObjectRef, ServiceFacts};

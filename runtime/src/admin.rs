@@ -81,14 +81,21 @@ pub fn router(readiness: Readiness, metrics: Arc<Registry>) -> Router {
 
 async fn readyz(State(readiness): State<Readiness>) -> Response {
     let missing = readiness.missing();
-    if missing.is_empty() {
-        return "ready\n".into_response();
-    }
-    let lines: Vec<_> = missing
+    let remarks = readiness.remarks();
+    let remarks = remarks
         .iter()
-        .map(|part| format!("{}: {}\n", part.name, part.reason))
-        .collect();
-    (StatusCode::SERVICE_UNAVAILABLE, lines.concat()).into_response()
+        .map(|(part, remark)| format!("note: {part}: {remark}\n"));
+    if missing.is_empty() {
+        let lines: String = std::iter::once("ready\n".to_owned())
+            .chain(remarks)
+            .collect();
+        return lines.into_response();
+    }
+    let lines = missing
+        .iter()
+        .map(|part| format!("{}: {}\n", part.name, part.reason));
+    let lines: String = lines.chain(remarks).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
 }
 
 async fn scrape(State(metrics): State<Arc<Registry>>) -> Response {
@@ -170,7 +177,11 @@ mod tests {
             (StatusCode::SERVICE_UNAVAILABLE, "leaf: not yet reported\n")
         );
         leaf.ready();
-        assert_eq!(ask(&router, "/readyz").await.0, StatusCode::OK);
+        assert_eq!(ask(&router, "/readyz").await.2, "ready\n");
+        leaf.remark(Some("a newer one was refused".into()));
+        let (status, _, body) = ask(&router, "/readyz").await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(body, "ready\nnote: leaf: a newer one was refused\n");
     }
 
     #[tokio::test]

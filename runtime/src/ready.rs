@@ -1,5 +1,6 @@
 //! Readiness as a set of named handles: `/readyz` says yes when every handle has reported, and else
-//! which are missing and why.
+//! which are missing and why. A part may add a remark: something to look at that takes nobody out of
+//! service.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,7 +9,13 @@ use parking_lot::Mutex;
 /// The set. Cheap to clone; every clone is the same set.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    parts: Arc<Mutex<BTreeMap<&'static str, Option<String>>>>,
+    parts: Arc<Mutex<BTreeMap<&'static str, Part>>>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    missing: Option<String>,
+    remark: Option<String>,
 }
 
 /// One part of the process that must report before it is ready.
@@ -36,9 +43,7 @@ impl Readiness {
 
     /// Adds a part. The set is unready until the handle reports.
     pub fn handle(&self, name: &'static str) -> ReadyHandle {
-        self.parts
-            .lock()
-            .insert(name, Some("not yet reported".into()));
+        self.change(name, |part| part.missing = Some("not yet reported".into()));
         ReadyHandle {
             name,
             set: self.clone(),
@@ -47,33 +52,57 @@ impl Readiness {
 
     /// Makes the whole set unready for good, e.g. because the process is shutting down.
     pub fn fail(&self, reason: &str) {
-        self.parts.lock().insert("process", Some(reason.into()));
+        self.change("process", |part| part.missing = Some(reason.into()));
     }
 
     /// What is missing; empty means ready.
     pub fn missing(&self) -> Vec<Missing> {
         let parts = self.parts.lock();
-        let missing = |(name, reason): (&&'static str, &Option<String>)| {
-            reason.clone().map(|reason| Missing { name, reason })
+        let missing = |(name, part): (&&'static str, &Part)| {
+            let reason = part.missing.clone()?;
+            Some(Missing { name, reason })
         };
         parts.iter().filter_map(missing).collect()
     }
 
+    /// What is worth a look, ready or not: parts and their remarks.
+    pub fn remarks(&self) -> Vec<(&'static str, String)> {
+        let parts = self.parts.lock();
+        let remarks = parts
+            .iter()
+            .filter_map(|(name, part)| Some((*name, part.remark.clone()?)));
+        remarks.collect()
+    }
+
     /// Whether nothing is missing.
     pub fn is_ready(&self) -> bool {
-        self.parts.lock().values().all(Option::is_none)
+        self.parts
+            .lock()
+            .values()
+            .all(|part| part.missing.is_none())
+    }
+
+    fn change(&self, name: &'static str, change: impl FnOnce(&mut Part)) {
+        change(self.parts.lock().entry(name).or_default());
     }
 }
 
 impl ReadyHandle {
     /// Reports this part ready.
     pub fn ready(&self) {
-        self.set.parts.lock().insert(self.name, None);
+        self.set.change(self.name, |part| part.missing = None);
     }
 
     /// Takes the report back.
     pub fn not_ready(&self, reason: impl Into<String>) {
-        self.set.parts.lock().insert(self.name, Some(reason.into()));
+        let reason = reason.into();
+        self.set
+            .change(self.name, |part| part.missing = Some(reason));
+    }
+
+    /// Sets or clears this part's remark, which leaves its readiness as it is.
+    pub fn remark(&self, remark: Option<String>) {
+        self.set.change(self.name, |part| part.remark = remark);
     }
 }
 
@@ -119,5 +148,18 @@ mod tests {
                 reason: "shutting down".into()
             }]
         );
+    }
+
+    #[test]
+    fn a_remark_changes_no_readiness() {
+        let set = Readiness::new();
+        let a = set.handle("a");
+        a.remark(Some("look".into()));
+        assert!(!set.is_ready());
+        a.ready();
+        assert!(set.is_ready());
+        assert_eq!(set.remarks(), [("a", "look".to_owned())]);
+        a.remark(None);
+        assert!(set.remarks().is_empty() && set.is_ready());
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use direct_access::{ExposureIndex, Injection, SkipReason, inject, names};
+use direct_access::{ExposureIndex, Injection, Place, SkipReason, inject, names, place};
 use serde::Serialize;
 use serde_json::json;
 
@@ -81,8 +81,27 @@ pub enum Refusal {
 
 /// Answers a review.
 pub fn answer(body: &[u8], index: &ExposureIndex) -> Result<Answer, Refusal> {
+    answer_by(body, |uid, pod, namespace| {
+        gated(uid, pod, namespace, index)
+    })
+}
+
+/// Answers the canary's review: the same in everything, but the pod gets the gate whoever it is. So it
+/// proves the way to us and back and needs no Service.
+pub fn answer_canary(body: &[u8]) -> Result<Answer, Refusal> {
+    answer_by(body, |uid, pod, _| match place(pod) {
+        Place::NewArray => patched(uid, &ADD_ARRAY),
+        Place::Append => patched(uid, &APPEND),
+        Place::AlreadyThere => skipped(uid, SkipReason::AlreadyGated),
+    })
+}
+
+fn answer_by(
+    body: &[u8],
+    judge: impl FnOnce(&str, &Pod<'_>, &str) -> Answer,
+) -> Result<Answer, Refusal> {
     match serde_json::from_slice::<Review<'_>>(body) {
-        Ok(review) => Ok(decide(checked(&review)?, index)),
+        Ok(review) => Ok(decide(checked(&review)?, judge)),
         Err(error) => allow_unread(body, error),
     }
 }
@@ -108,7 +127,7 @@ fn expect(field: &'static str, read: &str, accepted: &'static str) -> Result<(),
     })
 }
 
-fn decide(request: &Request<'_>, index: &ExposureIndex) -> Answer {
+fn decide(request: &Request<'_>, judge: impl FnOnce(&str, &Pod<'_>, &str) -> Answer) -> Answer {
     let uid = request.uid.as_str();
     // The registration asks for pod creations only; a gate added later would be refused anyway.
     if request.operation.as_str() != "CREATE" || request.kind.kind.as_str() != "Pod" {
@@ -118,7 +137,7 @@ fn decide(request: &Request<'_>, index: &ExposureIndex) -> Answer {
         let warning = "clb-gate: the pod has no spec, so it was let through as it is".into();
         return plain(uid, Outcome::Malformed, Some(warning));
     };
-    gated(uid, pod, request.namespace.as_str(), index)
+    judge(uid, pod, request.namespace.as_str())
 }
 
 fn gated(uid: &str, pod: &Pod<'_>, namespace: &str, index: &ExposureIndex) -> Answer {

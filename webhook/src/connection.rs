@@ -18,6 +18,7 @@ use std::{
 };
 
 use axum::{Router, response::Response};
+use certs::resolver::{Generation, LeafResolver};
 use http::{HeaderValue, Request, header::CONNECTION};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -30,13 +31,13 @@ use tower::Service;
 
 /// Serves requests on a stream until either side ends it.
 ///
-/// `closing` makes every answer say `Connection: close`; `finish` ends the connection as soon as no
+/// `farewell` says when answers say `Connection: close`; `finish` ends the connection as soon as no
 /// request is in flight.
 pub(crate) async fn serve<S>(
     stream: S,
     router: Router,
     patience: Patience,
-    closing: Arc<AtomicBool>,
+    farewell: Farewell,
     finish: CancellationToken,
 ) -> hyper::Result<()>
 where
@@ -44,8 +45,10 @@ where
 {
     let phase = Arc::new(Phase::default());
     let stream = TokioIo::new(Timed::new(stream, phase.clone(), patience));
-    let service =
-        service_fn(move |request| respond(router.clone(), request, phase.clone(), closing.clone()));
+    let farewell = Arc::new(farewell);
+    let service = service_fn(move |request| {
+        respond(router.clone(), request, phase.clone(), farewell.clone())
+    });
     let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(stream, service));
     tokio::select! {
         biased;
@@ -59,17 +62,46 @@ async fn respond(
     mut router: Router,
     request: Request<Incoming>,
     phase: Arc<Phase>,
-    closing: Arc<AtomicBool>,
+    farewell: Arc<Farewell>,
 ) -> Result<Response, Infallible> {
     phase.set(Phase::REQUEST);
     let mut response = router.call(request).await?;
-    if closing.load(Ordering::Relaxed) {
+    if farewell.is_due() {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     phase.set(Phase::IDLE);
     Ok(response)
+}
+
+/// When a connection is to end with its next answer. Never without one: Go does not repeat a POST on a
+/// connection that was closed under it.
+#[derive(Clone, Debug)]
+pub(crate) struct Farewell {
+    /// The server is leaving.
+    closing: Arc<AtomicBool>,
+    /// What new connections are served with.
+    leaf: Arc<LeafResolver>,
+    /// What this one was, at best.
+    generation: Generation,
+}
+
+impl Farewell {
+    /// To be made before the handshake: a leaf swapped in meanwhile then counts as newer, whichever of
+    /// the two was presented.
+    pub(crate) fn before_handshake(closing: Arc<AtomicBool>, leaf: Arc<LeafResolver>) -> Self {
+        let generation = leaf.generation();
+        Self {
+            closing,
+            leaf,
+            generation,
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.closing.load(Ordering::Relaxed) || self.leaf.generation() != self.generation
+    }
 }
 
 /// How long a peer may take.

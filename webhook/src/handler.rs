@@ -1,4 +1,4 @@
-//! HTTP round the decision: one route, POST only, and every limit checked before it costs anything.
+//! HTTP round the decision: two routes, POST only, and every limit checked before it costs anything.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    answer::{Outcome, answer},
+    answer::{Answer, Outcome, Refusal, answer, answer_canary},
     exposed::Exposed,
     metrics::Metrics,
 };
@@ -76,27 +76,49 @@ impl Handler {
 pub fn router(handler: Handler) -> Router {
     Router::new()
         .route("/mutate", post(mutate))
+        .route("/canary", post(canary))
         .with_state(handler)
 }
 
 async fn mutate(State(handler): State<Handler>, request: Request) -> Response {
     let shared = &handler.shared;
     match read(request, &shared.large_bodies).await {
-        Ok(body) => judge(shared, &body),
+        Ok(body) => {
+            let started = Instant::now();
+            let index = shared.exposed.index();
+            let (outcome, response) = judge(&body, |body| answer(body, &index));
+            shared.metrics.admission(outcome, started.elapsed());
+            response
+        }
         Err(refused) => {
             shared.metrics.admission(Outcome::Refused, Duration::ZERO);
-            tracing::debug!(status = %refused.0, reason = refused.1, "refused a request");
-            refused.into_response()
+            refuse(refused)
         }
     }
 }
 
-fn judge(shared: &Shared, body: &[u8]) -> Response {
-    let started = Instant::now();
-    let index = shared.exposed.index();
+/// The same way as every pod's, and counted apart: nobody waits for the canary.
+async fn canary(State(handler): State<Handler>, request: Request) -> Response {
+    let shared = &handler.shared;
+    let (outcome, response) = match read(request, &shared.large_bodies).await {
+        Ok(body) => judge(&body, answer_canary),
+        Err(refused) => (Outcome::Refused, refuse(refused)),
+    };
+    shared.metrics.canary(outcome);
+    response
+}
+
+fn refuse(refused: Refused) -> Response {
+    tracing::debug!(status = %refused.0, reason = refused.1, "refused a request");
+    refused.into_response()
+}
+
+fn judge(
+    body: &[u8],
+    answer: impl FnOnce(&[u8]) -> Result<Answer, Refusal>,
+) -> (Outcome, Response) {
     // Nothing in there should panic. If it does, one call fails, and it is seen in the log.
-    let answered = catch_unwind(AssertUnwindSafe(|| answer(body, &index)));
-    let (outcome, response) = match answered {
+    match catch_unwind(AssertUnwindSafe(|| answer(body))) {
         Ok(Ok(answer)) => (answer.outcome, json(answer.body)),
         Ok(Err(refusal)) => {
             tracing::debug!(%refusal, "refused a review");
@@ -112,9 +134,7 @@ fn judge(shared: &Shared, body: &[u8]) -> Response {
                 StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             )
         }
-    };
-    shared.metrics.admission(outcome, started.elapsed());
-    response
+    }
 }
 
 fn json(body: Vec<u8>) -> Response {

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use axum::{Json, Router, routing::get};
 use certs::{
+    Problem,
     layout::{
         KeyPem, LEAF_BUNDLE_KEY, LEAF_CERT_KEY, LEAF_PRIVATE_KEY, LEAF_SECRET, LeafMaterial,
         ServiceNames,
     },
     resolver::LeafResolver,
+    served::{self, RefusedLeaf, ServedLeaf},
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -34,7 +37,23 @@ struct Shared {
     names: ServiceNames,
     metrics: Metrics,
     ready: ReadyHandle,
-    refused: Mutex<Option<LeafMaterial>>,
+    state: Mutex<State>,
+}
+
+/// What a version of the Secret holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    material: LeafMaterial,
+    resource_version: String,
+}
+
+/// What became of the candidates so far. Locked for as long as one is tried, so that an older one never
+/// overtakes a newer.
+#[derive(Debug, Default)]
+struct State {
+    /// The version that what is served was read from.
+    serving: Option<String>,
+    refused: Option<(Candidate, RefusedLeaf)>,
 }
 
 impl Leaf {
@@ -45,15 +64,33 @@ impl Leaf {
         metrics: Metrics,
         ready: ReadyHandle,
     ) -> Self {
-        let refused = Mutex::default();
+        let state = Mutex::default();
         Self {
             shared: Arc::new(Shared {
                 resolver,
                 names,
                 metrics,
                 ready,
-                refused,
+                state,
             }),
+        }
+    }
+
+    /// The route on the admin port that tells what is served.
+    pub fn router(&self) -> Router {
+        let own = self.clone();
+        Router::new().route(served::PATH, get(async move || Json(own.served())))
+    }
+
+    /// What is served, and what is not although the Secret holds it.
+    pub fn served(&self) -> ServedLeaf {
+        let state = self.shared.state.lock();
+        let certificate = self.shared.resolver.certificate();
+        ServedLeaf {
+            serving: certificate.as_ref().map(|leaf| leaf.facts().clone()),
+            certificate: certificate.map(|leaf| leaf.to_pem()),
+            resource_version: state.serving.clone(),
+            refused: state.refused.as_ref().map(|(_, why)| why.clone()),
         }
     }
 
@@ -70,75 +107,98 @@ impl Leaf {
         let own = self.clone();
         let on_change = move |change| own.on_change(change, clock::now());
         let ready = readiness.handle("leaf-secret");
-        watch::spawn(supervisor, secret, material, on_change, ready);
+        watch::spawn(supervisor, secret, candidate, on_change, ready);
         supervisor.spawn_support("leaf-dates", self.clone().look_at_dates());
     }
 
     /// Takes in a change of the Secret.
-    pub fn on_change(&self, change: Change<LeafMaterial>, now: Timestamp) {
-        let material = match change {
-            Change::Applied(_, material) => Some(material),
-            Change::Deleted(_) => None,
-            Change::Restarted(all) => all.into_iter().next().map(|(_, material)| material),
-        };
-        if let Some(material) = material {
-            self.load(material, now, Attempt::First);
+    pub fn on_change(&self, change: Change<Candidate>, now: Timestamp) {
+        let mut state = self.shared.state.lock();
+        if let Some(candidate) = change.only() {
+            self.load(&mut state, candidate, now);
         } else {
             tracing::warn!(
                 secret = LEAF_SECRET,
                 "the leaf's Secret is gone; what is served stays"
             );
         }
+        self.report(&state, now);
     }
 
     /// Tries a refused leaf again and reports whether what is served is within its dates.
     pub fn on_tick(&self, now: Timestamp) {
-        let refused = self.shared.refused.lock().take();
-        if let Some(material) = refused {
-            self.load(material, now, Attempt::Again);
+        let mut state = self.shared.state.lock();
+        if let Some((candidate, _)) = state.refused.clone() {
+            self.load(&mut state, candidate, now);
         }
-        self.report(now);
+        self.report(&state, now);
     }
 
-    fn load(&self, material: LeafMaterial, now: Timestamp, attempt: Attempt) {
+    fn load(&self, state: &mut State, candidate: Candidate, now: Timestamp) {
         let shared = &self.shared;
-        match shared.resolver.load(&material, &shared.names, now) {
+        let before = shared.resolver.generation();
+        match shared
+            .resolver
+            .load(&candidate.material, &shared.names, now)
+        {
             Ok(facts) => {
                 shared.metrics.leaf_load("ok");
                 shared
                     .metrics
                     .leaf_not_after
                     .set(facts.not_after.as_second());
-                tracing::info!(
-                    fingerprint = facts.fingerprint, not_after = %facts.not_after, "serving a new leaf"
-                );
-                *shared.refused.lock() = None;
-            }
-            Err(problems) => {
-                if attempt == Attempt::First {
-                    shared.metrics.leaf_load("refused");
-                    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                    tracing::warn!(
-                        secret = LEAF_SECRET,
-                        ?problems,
-                        "refused a leaf; what is served stays"
+                if shared.resolver.generation() != before {
+                    tracing::info!(
+                        fingerprint = facts.fingerprint, not_after = %facts.not_after, "serving a new leaf"
                     );
                 }
-                *shared.refused.lock() = Some(material);
+                *state = State {
+                    serving: Some(candidate.resource_version),
+                    refused: None,
+                };
             }
+            Err(problems) => self.refuse(state, candidate, &problems, now),
         }
-        self.report(now);
     }
 
-    fn report(&self, now: Timestamp) {
+    /// A refused leaf is counted and logged once, however often it is tried.
+    fn refuse(
+        &self,
+        state: &mut State,
+        candidate: Candidate,
+        problems: &[Problem],
+        now: Timestamp,
+    ) {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let known = state
+            .refused
+            .take()
+            .filter(|(old, _)| old.material == candidate.material);
+        if known.is_none() {
+            self.shared.metrics.leaf_load("refused");
+            tracing::warn!(
+                secret = LEAF_SECRET,
+                ?problems,
+                "refused a leaf; what is served stays"
+            );
+        }
+        let why = RefusedLeaf {
+            resource_version: candidate.resource_version.clone(),
+            problems,
+            since: known.map_or(now, |(_, why)| why.since),
+        };
+        state.refused = Some((candidate, why));
+    }
+
+    fn report(&self, state: &State, now: Timestamp) {
+        let ready = &self.shared.ready;
+        ready.remark(state.refused.as_ref().map(|(_, why)| remark(why)));
         match self.shared.resolver.serving() {
-            None => self.shared.ready.not_ready("no leaf has been loaded"),
+            None => ready.not_ready("no leaf has been loaded"),
             Some(leaf) if leaf.not_after < now => {
-                self.shared
-                    .ready
-                    .not_ready(format!("the served leaf expired at {}", leaf.not_after));
+                ready.not_ready(format!("the served leaf expired at {}", leaf.not_after));
             }
-            Some(_) => self.shared.ready.ready(),
+            Some(_) => ready.ready(),
         }
     }
 
@@ -150,21 +210,27 @@ impl Leaf {
     }
 }
 
-/// A refused leaf is counted and logged once, however often it is tried.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Attempt {
-    First,
-    Again,
+fn remark(refused: &RefusedLeaf) -> String {
+    format!(
+        "Secret {LEAF_SECRET} at resourceVersion {} was refused and what was served before stays: {}",
+        refused.resource_version,
+        refused.problems.join("; ")
+    )
 }
 
 /// What of the Secret is a leaf.
-fn material(secret: Secret) -> LeafMaterial {
+fn candidate(secret: Secret) -> Candidate {
+    let resource_version = secret.metadata.resource_version.unwrap_or_default();
     let mut data = secret.data.unwrap_or_default();
     let mut take = |key: &str| data.remove(key).map(|bytes| bytes.0).unwrap_or_default();
-    LeafMaterial {
+    let material = LeafMaterial {
         cert_pem: take(LEAF_CERT_KEY),
         key_pem: KeyPem::new(take(LEAF_PRIVATE_KEY)),
         bundle_pem: take(LEAF_BUNDLE_KEY),
+    };
+    Candidate {
+        material,
+        resource_version,
     }
 }
 

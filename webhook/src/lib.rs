@@ -36,7 +36,7 @@ use crate::{exposed::Exposed, handler::Handler, leaf::Leaf, metrics::Metrics, se
 pub struct Config {
     /// Where HTTPS is served.
     pub listen: SocketAddr,
-    /// Where probes and metrics are served.
+    /// Where probes, metrics and the served leaf are shown.
     pub admin: SocketAddr,
     /// The namespace clb-gate is installed in.
     pub namespace: String,
@@ -85,7 +85,7 @@ pub enum Error {
 pub struct Addresses {
     /// HTTPS.
     pub https: SocketAddr,
-    /// Probes and metrics.
+    /// Probes, metrics and the served leaf.
     pub admin: SocketAddr,
 }
 
@@ -119,25 +119,26 @@ pub async fn start(
         readiness.handle("leaf"),
     );
     leaf.watch(supervisor, &client, &config.namespace, &readiness);
+    let extra = leaf.router();
     version::spawn_check(supervisor, client, readiness.handle("kubernetes-version"));
 
     let handler = Handler::new(exposed, metrics.clone());
-    let tls = certs::resolver::server_config(resolver)?;
+    let tls = certs::resolver::server_config(resolver.clone())?;
     let server = Server {
         limits: config.limits,
         drain: config.drain,
         tls,
+        leaf: resolver,
         handler,
         metrics,
     };
     let https = server
         .spawn(supervisor, config.listen, readiness.clone())
         .await?;
-    let (metrics, extra) = (Arc::new(registry), axum::Router::new());
     let admin = Admin {
         listen: config.admin,
         readiness,
-        metrics,
+        metrics: Arc::new(registry),
         extra,
     };
     let admin = admin::spawn(supervisor, admin).await?;

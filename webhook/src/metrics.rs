@@ -19,6 +19,7 @@ const LATENCY_BUCKETS: [f64; 10] = [
 #[derive(Clone, Debug)]
 pub struct Metrics {
     admissions: Family<AdmissionLabels, Counter>,
+    canaries: Family<AdmissionLabels, Counter>,
     /// Time to judge a review whose body has been read, in seconds.
     pub latency: Histogram,
     /// Open TLS connections.
@@ -48,6 +49,7 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             admissions: Family::default(),
+            canaries: Family::default(),
             latency: Histogram::new(LATENCY_BUCKETS),
             connections: Gauge::default(),
             handshakes: Family::default(),
@@ -67,6 +69,11 @@ impl Metrics {
             "admissions",
             "Reviews by what was done with them",
             m.admissions,
+        );
+        registry.register(
+            "canaries",
+            "The controller's canary reviews by what was done with them",
+            m.canaries,
         );
         registry.register(
             "admission_seconds",
@@ -95,6 +102,23 @@ impl Metrics {
             .get_or_create(&AdmissionLabels { outcome, reason })
             .inc();
         self.latency.observe(took.as_secs_f64());
+    }
+
+    /// Counts one review of the canary.
+    pub fn canary(&self, outcome: Outcome) {
+        let (outcome, reason) = outcome.labels();
+        self.canaries
+            .get_or_create(&AdmissionLabels { outcome, reason })
+            .inc();
+    }
+
+    /// How many reviews of pods and of the canary ended so.
+    #[cfg(test)]
+    pub(crate) fn admitted(&self, outcome: Outcome) -> (u64, u64) {
+        let (outcome, reason) = outcome.labels();
+        let labels = AdmissionLabels { outcome, reason };
+        let counted = |family: &Family<_, Counter>| family.get_or_create(&labels).get();
+        (counted(&self.admissions), counted(&self.canaries))
     }
 
     /// Counts one handshake.

@@ -15,6 +15,7 @@ use std::{
 };
 
 use axum::Router;
+use certs::resolver::LeafResolver;
 use prometheus_client::metrics::gauge::Gauge;
 use runtime::{BoxError, Readiness, Supervisor};
 use rustls::ServerConfig;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     SECOND,
-    connection::{self, Patience},
+    connection::{self, Farewell, Patience},
     handler::{self, Handler},
     metrics::Metrics,
 };
@@ -130,6 +131,8 @@ pub struct Server {
     pub drain: Drain,
     /// The TLS settings, with the resolver that finds the leaf.
     pub tls: Arc<ServerConfig>,
+    /// That resolver: connections made with a leaf it no longer has end with their next answer.
+    pub leaf: Arc<LeafResolver>,
     /// Who answers.
     pub handler: Handler,
     /// Counters.
@@ -243,8 +246,8 @@ impl Accepting {
             ..
         } = self.server.limits;
         let (acceptor, router) = (self.acceptor.clone(), self.router.clone());
-        let (closing, finish) = (self.closing.clone(), self.finish.child_token());
-        let metrics = self.server.metrics.clone();
+        let farewell = Farewell::before_handshake(self.closing.clone(), self.server.leaf.clone());
+        let (metrics, finish) = (self.server.metrics.clone(), self.finish.child_token());
         self.supervisor.spawn_child("https connection", async move {
             let _slot = slot;
             let Some(stream) = shake_hands(&acceptor, stream, handshake, &metrics).await else {
@@ -252,7 +255,8 @@ impl Accepting {
             };
             let _open = Open::count(metrics.connections.clone());
             let patience = Patience { body, head, idle };
-            if let Err(error) = connection::serve(stream, router, patience, closing, finish).await {
+            if let Err(error) = connection::serve(stream, router, patience, farewell, finish).await
+            {
                 tracing::debug!(%error, "connection ended with an error");
             }
         });

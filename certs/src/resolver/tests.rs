@@ -172,6 +172,27 @@ fn a_new_leaf_is_served_from_the_next_handshake_on() {
 }
 
 #[test]
+fn the_generation_counts_leaves_and_nothing_else() {
+    let (signer, _) = ca(1, now());
+    let resolver = LeafResolver::new();
+    let mut seen = vec![resolver.generation()];
+    let mut load = |material: &LeafMaterial| {
+        let _ = resolver.load(material, &names(), now());
+        seen.push(resolver.generation());
+        let changed = seen.windows(2).last().unwrap();
+        changed[0] != changed[1]
+    };
+    let (first, second) = (leaf(&signer, now()), leaf(&signer, now()));
+    assert!(load(&first));
+    assert!(!load(&first), "the same again");
+    assert!(!load(&leaf(&signer, now() - DAY * 100)), "refused");
+    assert!(load(&second));
+    assert!(load(&first), "back to the one before is a change too");
+    let served = resolver.certificate().unwrap();
+    assert_eq!(served.to_pem().into_bytes(), first.cert_pem);
+}
+
+#[test]
 fn a_bad_leaf_is_refused_and_the_good_one_kept() {
     let (signer, authority) = ca(1, now());
     let caller = Caller::trusting(&authority.cert_pem);

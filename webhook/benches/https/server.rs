@@ -20,7 +20,6 @@ use certs::{
 use direct_access::{ExposureIndex, Settings};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use runtime::{Change, Key, Readiness, Supervisor};
-use rustls::ServerConfig;
 use serde::de::IgnoredAny;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -191,10 +190,12 @@ async fn ours() {
     let metrics = Metrics::default();
     let handler = Handler::new(exposed, metrics.clone());
     let (limits, drain) = (Limits::default(), Drain::default());
+    let leaf = resolver();
     let server = Server {
         limits,
         drain,
-        tls: tls(),
+        tls: server_config(leaf.clone()).unwrap(),
+        leaf,
         handler,
         metrics,
     };
@@ -223,7 +224,7 @@ fn reference(look: fn(&[u8])) -> Router {
 async fn serve_routes(routes: Router) {
     let listener = TcpListener::bind(LOOPBACK).await.unwrap();
     println!("{}", listener.local_addr().unwrap());
-    let acceptor = TlsAcceptor::from(tls());
+    let acceptor = TlsAcceptor::from(server_config(resolver()).unwrap());
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -243,7 +244,7 @@ async fn serve_routes(routes: Router) {
     }
 }
 
-fn tls() -> Arc<ServerConfig> {
+fn resolver() -> Arc<LeafResolver> {
     let names = ServiceNames::new("clb-gate-webhook", "clb-gate");
     let now = runtime::clock::now();
     let signer = Signer::from(issue::ca(1, now).unwrap());
@@ -255,5 +256,5 @@ fn tls() -> Arc<ServerConfig> {
         bundle_pem: signer.certificate().to_pem().into_bytes(),
     };
     resolver.load(&material, &names, now).unwrap();
-    server_config(resolver).unwrap()
+    resolver
 }

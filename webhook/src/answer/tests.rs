@@ -73,6 +73,35 @@ fn asked_again_it_changes_nothing() {
     assert!(again["response"].get("patch").is_none());
 }
 
+#[rstest]
+#[case::plain(json!({ "containers": [] }), Outcome::Injected)]
+#[case::with_other_gates(json!({ "readinessGates": [{ "conditionType": "other" }] }), Outcome::Injected)]
+#[case::gated(json!({ "readinessGates": [{ "conditionType": names::GATE }] }), Outcome::Skipped("already_gated"))]
+fn the_canary_gets_the_gate_whoever_it_is(#[case] spec: Value, #[case] expected: Outcome) {
+    let pod = json!({ "metadata": { "labels": { "clb-gate.io/inject": "false" } }, "spec": spec });
+    let review = review_of(&pod).to_string();
+    let answer = answer_canary(review.as_bytes()).unwrap();
+    let body = well_formed(&answer.body);
+    assert_eq!(answer.outcome, expected);
+    let mut pod = pod;
+    if expected == Outcome::Injected {
+        apply(&mut pod, &body);
+    }
+    let gates = pod["spec"]["readinessGates"].as_array().unwrap();
+    assert_eq!(gates.last().unwrap()["conditionType"], names::GATE);
+}
+
+#[test]
+fn the_canarys_review_is_read_as_strictly_as_any() {
+    let mut review = review_of(&pod(0));
+    review["request"]["operation"] = json!("UPDATE");
+    let skipped = answer_canary(review.to_string().as_bytes()).unwrap();
+    assert_eq!(skipped.outcome, Outcome::Skipped("not_a_pod_creation"));
+    review["request"] = Value::Null;
+    assert!(answer_canary(review.to_string().as_bytes()).is_err());
+    assert!(answer_canary(b"").is_err());
+}
+
 #[test]
 fn a_host_network_pod_is_told_why() {
     let mut pod = pod(0);

@@ -18,7 +18,11 @@ fn routes() -> Router {
 }
 
 fn post_json(body: impl Into<Body>) -> Request {
-    Request::post("/mutate")
+    post_to("/mutate", body)
+}
+
+fn post_to(path: &str, body: impl Into<Body>) -> Request {
+    Request::post(path)
         .header(CONTENT_TYPE, JSON)
         .body(body.into())
         .unwrap()
@@ -48,6 +52,37 @@ async fn a_review_is_answered_as_json() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let answer: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(answer["response"]["patchType"], "JSONPatch");
+}
+
+#[tokio::test]
+async fn the_canary_gets_the_gate_without_any_service_and_is_counted_apart() {
+    let metrics = Metrics::default();
+    let routes = router(Handler::new(Arc::new(Exposed::new()), metrics.clone()));
+    let request = post_to("/canary?timeout=3s", review(12_000));
+    let response = routes.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[CONTENT_TYPE], JSON);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(answer["response"]["patchType"], "JSONPatch");
+    assert_eq!(metrics.admitted(Outcome::Injected), (0, 1));
+}
+
+#[rstest]
+#[case::nonsense("/canary", "{", StatusCode::BAD_REQUEST)]
+#[case::elsewhere("/canary/", "{}", StatusCode::NOT_FOUND)]
+#[tokio::test]
+async fn the_canarys_route_refuses_as_the_other_does(
+    #[case] path: &str,
+    #[case] body: &'static str,
+    #[case] expected: StatusCode,
+) {
+    assert_eq!(ask(post_to(path, body)).await.0, expected);
+    let large = Body::from(vec![b' '; LARGEST_BODY + 1]);
+    let status = ask(post_to("/canary", large)).await.0;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    let text = Request::post("/canary").body(unread()).unwrap();
+    assert_eq!(ask(text).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }
 
 #[rstest]

@@ -23,8 +23,16 @@ pub(crate) fn fresh(now: Timestamp) -> LeafMaterial {
     }
 }
 
-fn applied(material: LeafMaterial) -> Change<LeafMaterial> {
-    Change::Applied(runtime::Key::new("clb-gate", LEAF_SECRET), material)
+fn applied(material: LeafMaterial) -> Change<Candidate> {
+    version("1", material)
+}
+
+fn version(resource_version: &str, material: LeafMaterial) -> Change<Candidate> {
+    let candidate = Candidate {
+        material,
+        resource_version: resource_version.to_owned(),
+    };
+    Change::Applied(runtime::Key::new("clb-gate", LEAF_SECRET), candidate)
 }
 
 struct Subject {
@@ -111,6 +119,86 @@ fn the_secrets_keys_are_those_of_certs() {
         data: Some(data.into()),
         ..Secret::default()
     };
-    assert_eq!(material(secret), leaf);
-    assert_eq!(material(Secret::default()), LeafMaterial::default());
+    assert_eq!(candidate(secret).material, leaf);
+    assert_eq!(
+        candidate(Secret::default()).material,
+        LeafMaterial::default()
+    );
+}
+
+#[test]
+fn a_refused_leaf_is_named_and_takes_nobody_out_of_service() {
+    let Subject {
+        leaf, readiness, ..
+    } = subject();
+    assert_eq!(leaf.served(), ServedLeaf::default());
+    let good = fresh(now());
+    leaf.on_change(version("7", good.clone()), now());
+    let mut bad = fresh(now());
+    bad.key_pem = good.key_pem.clone();
+    leaf.on_change(version("8", bad.clone()), now());
+    let minute = jiff::SignedDuration::from_mins(1);
+    leaf.on_tick(now() + minute);
+
+    let served = leaf.served();
+    assert_eq!(served.resource_version.as_deref(), Some("7"));
+    assert_eq!(
+        served.certificate.unwrap().into_bytes(),
+        good.cert_pem,
+        "the good one is still served"
+    );
+    let refused = served.refused.unwrap();
+    assert_eq!(
+        (refused.resource_version.as_str(), refused.since),
+        ("8", now())
+    );
+    assert!(refused.problems[0].contains("private key does not belong"));
+    assert!(readiness.is_ready());
+    let [(part, remark)] = &readiness.remarks()[..] else {
+        panic!("one remark")
+    };
+    assert!(
+        *part == "leaf" && remark.contains("resourceVersion 8") && remark.contains("private key")
+    );
+
+    leaf.on_change(version("9", good), now());
+    assert_eq!(leaf.served().refused, None);
+    assert!(readiness.remarks().is_empty());
+}
+
+#[test]
+fn a_refusal_is_counted_once_however_often_it_is_tried() {
+    let Subject { leaf, .. } = subject();
+    let count = |result| {
+        let label = crate::metrics::ResultLabel { result };
+        leaf.shared.metrics.leaf_loads.get_or_create(&label).get()
+    };
+    leaf.on_change(version("1", LeafMaterial::default()), now());
+    leaf.on_tick(now());
+    // Somebody wrote an annotation.
+    leaf.on_change(version("2", LeafMaterial::default()), now());
+    assert_eq!(count("refused"), 1);
+    let mut other = fresh(now());
+    other.key_pem = KeyPem::default();
+    leaf.on_change(version("3", other), now());
+    assert_eq!(count("refused"), 2);
+}
+
+#[tokio::test]
+async fn the_admin_port_tells_what_is_served_and_no_key() {
+    use tower::ServiceExt;
+    let Subject { leaf, .. } = subject();
+    leaf.on_change(version("7", fresh(now())), now());
+    leaf.on_change(version("8", LeafMaterial::default()), now());
+    let request = http::Request::get("/leaf").body(axum::body::Body::empty());
+    let answer = leaf.router().oneshot(request.unwrap()).await.unwrap();
+    assert_eq!(answer.status(), http::StatusCode::OK);
+    let body = http_body_util::BodyExt::collect(answer.into_body())
+        .await
+        .unwrap();
+    let body = body.to_bytes();
+    let told: ServedLeaf = serde_json::from_slice(&body).unwrap();
+    assert_eq!(told, leaf.served());
+    assert!(told.serving.is_some() && told.refused.is_some());
+    assert!(!String::from_utf8_lossy(&body).contains("PRIVATE"));
 }

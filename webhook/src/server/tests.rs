@@ -11,7 +11,7 @@ use certs::{
 };
 use futures::poll;
 use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
@@ -44,21 +44,19 @@ struct Rig {
     readiness: Readiness,
     metrics: Metrics,
     tls: TlsConnector,
+    leaf: Arc<LeafResolver>,
+    signer: Signer,
+}
+
+fn names() -> ServiceNames {
+    ServiceNames::new("clb-gate-webhook", "clb-gate")
 }
 
 impl Rig {
     async fn start(limits: Limits, drain: Drain) -> Self {
-        let names = ServiceNames::new("clb-gate-webhook", "clb-gate");
-        let now = runtime::clock::now();
-        let signer = Signer::from(issue::ca(1, now).unwrap());
-        let made = issue::leaf(&signer, &names, now).unwrap();
-        let material = LeafMaterial {
-            cert_pem: made.certificate.to_pem().into_bytes(),
-            key_pem: made.key,
-            bundle_pem: signer.certificate().to_pem().into_bytes(),
-        };
-        let resolver = Arc::new(LeafResolver::new());
-        resolver.load(&material, &names, now).unwrap();
+        let signer = Signer::from(issue::ca(1, runtime::clock::now()).unwrap());
+        let leaf = Arc::new(LeafResolver::new());
+        swap(&leaf, &signer);
 
         let exposed = Arc::new(Exposed::new());
         let key = runtime::Key::new("shop", "web");
@@ -69,11 +67,12 @@ impl Rig {
         let (supervisor, readiness, metrics) =
             (Supervisor::new(), Readiness::new(), Metrics::default());
         let handler = Handler::new(exposed, metrics.clone());
-        let tls = server_config(resolver).unwrap();
+        let tls = server_config(leaf.clone()).unwrap();
         let server = Server {
             limits,
             drain,
             tls,
+            leaf: leaf.clone(),
             handler,
             metrics: metrics.clone(),
         };
@@ -88,13 +87,24 @@ impl Rig {
             readiness,
             metrics,
             tls: connector(&signer),
+            leaf,
+            signer,
         }
     }
 
     async fn connect(&self) -> Connection {
-        let tcp = TcpStream::connect(self.address).await.unwrap();
+        self.shake_hands(TcpStream::connect(self.address).await.unwrap())
+            .await
+    }
+
+    async fn shake_hands<S: Stream>(&self, stream: S) -> Connection<S> {
         let name = ServerName::try_from("clb-gate-webhook.clb-gate.svc").unwrap();
-        Connection(in_time(self.tls.connect(name, tcp)).await.unwrap())
+        Connection(in_time(self.tls.connect(name, stream)).await.unwrap())
+    }
+
+    /// Serves a new leaf of the same CA, and returns it.
+    fn swap_leaf(&self) -> Vec<u8> {
+        swap(&self.leaf, &self.signer)
     }
 
     fn handshakes(&self, result: &'static str) -> u64 {
@@ -103,6 +113,18 @@ impl Rig {
             .get_or_create(&crate::metrics::ResultLabel { result })
             .get()
     }
+}
+
+fn swap(leaf: &LeafResolver, signer: &Signer) -> Vec<u8> {
+    let now = runtime::clock::now();
+    let made = issue::leaf(signer, &names(), now).unwrap();
+    let material = LeafMaterial {
+        cert_pem: made.certificate.to_pem().into_bytes(),
+        key_pem: made.key,
+        bundle_pem: signer.certificate().to_pem().into_bytes(),
+    };
+    leaf.load(&material, &names(), now).unwrap();
+    made.certificate.der().to_vec()
 }
 
 fn connector(signer: &Signer) -> TlsConnector {
@@ -116,9 +138,18 @@ fn connector(signer: &Signer) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-struct Connection(TlsStream<TcpStream>);
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+struct Connection<S = TcpStream>(TlsStream<S>);
+
+impl<S: Stream> Connection<S> {
+    /// The leaf of its handshake.
+    fn presented(&self) -> Vec<u8> {
+        self.0.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    }
+
     /// Posts a review and returns the head of the answer.
     async fn ask(&mut self) -> String {
         let body = review(12_000);
@@ -298,6 +329,95 @@ async fn connections_beyond_the_cap_wait_their_turn() {
     assert_eq!(rig.handshakes("ok"), 1);
     drop(first);
     assert!(second.await.ask().await.starts_with("HTTP/1.1 200"));
+}
+
+fn says_close(head: &str) -> bool {
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    head.contains("connection: close\r\n")
+}
+
+#[tokio::test]
+async fn a_new_leaf_ends_older_connections_with_their_next_answer_and_never_before() {
+    let rig = Rig::start(LIMITS, DRAIN).await;
+    let (mut used, fresh, mut in_flight) = (
+        rig.connect().await,
+        rig.connect().await,
+        rig.connect().await,
+    );
+    assert!(!says_close(&used.ask().await));
+    let head = "POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{";
+    in_flight.0.write_all(head.as_bytes()).await.unwrap();
+    let old = used.presented();
+    let new = rig.swap_leaf();
+
+    let mut late = rig.connect().await;
+    assert_eq!((late.presented(), used.presented()), (new, old));
+    for _ in 0..3 {
+        assert!(!says_close(&late.ask().await));
+    }
+    // Idle all the while, and still there.
+    eventually(|| rig.metrics.connections.get() == 4).await;
+    for mut connection in [used, fresh] {
+        assert!(says_close(&connection.ask().await));
+        connection.ended().await;
+    }
+    in_flight.0.write_all(b"}").await.unwrap();
+    let head = in_flight.read_head().await;
+    assert!(head.contains("connection: close\r\n"), "{head}");
+    in_flight.ended().await;
+    assert!(!says_close(&late.ask().await));
+}
+
+#[tokio::test]
+async fn the_same_leaf_read_again_ends_no_connection() {
+    let rig = Rig::start(LIMITS, DRAIN).await;
+    let mut connection = rig.connect().await;
+    let now = runtime::clock::now();
+    let made = issue::leaf(&rig.signer, &names(), now).unwrap();
+    let material = LeafMaterial {
+        cert_pem: made.certificate.to_pem().into_bytes(),
+        key_pem: made.key,
+        bundle_pem: rig.signer.certificate().to_pem().into_bytes(),
+    };
+    rig.leaf.load(&material, &names(), now).unwrap();
+    assert!(says_close(&connection.ask().await));
+    let mut connection = rig.connect().await;
+    rig.leaf.load(&material, &names(), now).unwrap();
+    let refused = LeafMaterial::default();
+    assert!(rig.leaf.load(&refused, &names(), now).is_err());
+    assert!(!says_close(&connection.ask().await));
+}
+
+#[tokio::test]
+async fn a_leaf_swapped_in_during_a_handshake_counts_as_newer() {
+    let rig = Rig::start(LIMITS, DRAIN).await;
+    let old = rig.connect().await.presented();
+    let (near, mut far) = tokio::io::duplex(64 * 1024);
+    let between = async {
+        let mut server = TcpStream::connect(rig.address).await.unwrap();
+        let mut hello = vec![0; 64 * 1024];
+        // The server answers a whole hello with its leaf.
+        loop {
+            tokio::select! {
+                count = far.read(&mut hello) => {
+                    let count = count.unwrap();
+                    server.write_all(&hello[..count]).await.unwrap();
+                }
+                readable = server.readable() => break readable.unwrap(),
+            }
+        }
+        rig.swap_leaf();
+        tokio::io::copy_bidirectional(&mut far, &mut server)
+            .await
+            .ok();
+    };
+    let asking = async {
+        let mut connection = rig.shake_hands(near).await;
+        assert_eq!(connection.presented(), old);
+        assert!(says_close(&connection.ask().await));
+        connection.ended().await;
+    };
+    in_time(async { tokio::join!(between, asking) }).await;
 }
 
 #[tokio::test]
