@@ -5,6 +5,7 @@
 pub mod bundle;
 #[cfg(test)]
 mod fixtures;
+pub mod handshake;
 pub mod issue;
 pub mod layout;
 pub mod parse;

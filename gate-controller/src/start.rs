@@ -155,10 +155,13 @@ impl Leader {
             leadership: leadership.clone(),
         };
         leader_tasks(supervisor, shared);
+        let service = names::WEBHOOK_SERVICE;
+        let sight = heal::Handshakes::new(client.clone(), &config.namespace, service);
         let heal = heal::HealContext {
             client,
             namespace: config.namespace,
-            service_name: names::WEBHOOK_SERVICE.to_owned(),
+            service_name: service.to_owned(),
+            sight: Arc::new(sight),
             failure_policy: self.failure_policy,
             recorder: self.recorder,
             metrics: self.heal_metrics,

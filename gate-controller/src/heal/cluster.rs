@@ -136,11 +136,13 @@ impl Cluster {
         Ok(())
     }
 
-    /// Says that something happened to one of the three objects, not what: whoever hears it looks.
+    /// Says that something happened to one of the four objects, not what: whoever hears it looks.
     pub(super) fn changes(&self) -> impl Stream<Item = ()> + Send + use<> {
         let registrations = Api::all(self.client.clone());
         let secrets = Api::namespaced(self.client.clone(), &self.namespace);
+        let namespaces = Api::all(self.client.clone());
         stream::select_all([
+            watch::<Namespace>(namespaces, &self.namespace).boxed(),
             watch::<MutatingWebhookConfiguration>(registrations, registration::NAME).boxed(),
             watch::<Secret>(secrets.clone(), CA_SECRET).boxed(),
             watch::<Secret>(secrets, LEAF_SECRET).boxed(),
@@ -149,15 +151,15 @@ impl Cluster {
 }
 
 /// Only metadata is watched: no private key travels for a wake-up call.
-fn watch<K>(api: Api<PartialObjectMeta<K>>, name: &'static str) -> impl Stream<Item = ()> + Send
+fn watch<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> impl Stream<Item = ()> + Send + use<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + 'static,
 {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut failing = false;
+    let (name, mut failing) = (name.to_owned(), false);
     let events = watcher(api, config).default_backoff();
     events.filter_map(move |event| {
-        note(name, &mut failing, event.as_ref().err());
+        note(&name, &mut failing, event.as_ref().err());
         std::future::ready(event.is_ok().then_some(()))
     })
 }

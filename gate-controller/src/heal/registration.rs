@@ -140,6 +140,14 @@ pub fn bundle_of(registration: &MutatingWebhookConfiguration) -> Vec<u8> {
     bundle.map(|bytes| bytes.0).unwrap_or_default()
 }
 
+/// What the API server does with pods when nobody answers, if the registration says so in our entry.
+pub fn policy_of(registration: &MutatingWebhookConfiguration) -> Option<FailurePolicy> {
+    let ours = entries(registration).iter().find(|e| e.name == POD_ENTRY)?;
+    let all = [FailurePolicy::Ignore, FailurePolicy::Fail];
+    let says = ours.failure_policy.as_deref();
+    all.into_iter().find(|policy| says == Some(policy.as_str()))
+}
+
 /// What the entry for pods and every rule for it have in common with the canary's, which is there to
 /// prove exactly this way.
 fn common_entry(name: &str, path: &str, inputs: &Inputs<'_>) -> MutatingWebhook {

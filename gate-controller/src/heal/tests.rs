@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use certs::layout::{CA_SECRET, LEAF_SECRET};
+use certs::{
+    layout::{CA_SECRET, LEAF_SECRET},
+    plan::{Presents, Replica},
+};
+use futures::{FutureExt, future::BoxFuture};
 use http::{Method, Request, Response, StatusCode};
 use kube::client::Body;
 use parking_lot::Mutex;
@@ -94,6 +98,21 @@ fn refusal(code: StatusCode) -> (StatusCode, Value) {
 #[derive(Clone, Default)]
 struct World(Arc<Mutex<Server>>);
 
+/// Replicas in memory: they load the leaf Secret at once, unless something is said in their place.
+#[derive(Clone, Default)]
+struct Replicas {
+    world: World,
+    instead: Arc<Mutex<VecDeque<Vec<Replica>>>>,
+}
+
+impl Sight for Replicas {
+    fn look(&self) -> BoxFuture<'_, Result<Vec<Replica>, CallError>> {
+        let instead = self.instead.lock().pop_front();
+        let seen = instead.unwrap_or_else(|| vec![self.world.replica("a")]);
+        std::future::ready(Ok(seen)).boxed()
+    }
+}
+
 impl World {
     /// An empty cluster with our namespace.
     fn new() -> Self {
@@ -119,10 +138,28 @@ impl World {
     }
 
     fn healer(&self) -> Healer {
-        Healer::new(self.context())
+        Healer::new(self.context(), |_| ())
+    }
+
+    /// A Ready replica that presents the leaf of the Secret.
+    fn replica(&self, name: &str) -> Replica {
+        let leaf = self.0.lock().objects[&secret(LEAF_SECRET)].clone();
+        let leaf = decide::leaf_of_secret(&serde_json::from_value(leaf).unwrap()).unwrap();
+        Replica {
+            name: name.to_owned(),
+            ready: true,
+            presents: Presents::Leaf(Box::new(leaf)),
+        }
     }
 
     fn context(&self) -> HealContext {
+        self.context_with(Replicas {
+            world: self.clone(),
+            ..Replicas::default()
+        })
+    }
+
+    fn context_with(&self, replicas: Replicas) -> HealContext {
         let (_, failure_policy) = watch::channel(FailurePolicy::Ignore);
         HealContext {
             client: self.client(),
@@ -131,6 +168,7 @@ impl World {
             failure_policy,
             recorder: Recorder::silent(),
             metrics: HealMetrics::default(),
+            sight: Arc::new(replicas),
         }
     }
 
@@ -140,6 +178,10 @@ impl World {
         for _ in 0..40 {
             match healer.turn().await {
                 Next::Again => {}
+                Next::Look => {
+                    let seen = healer.context.sight.clone().look().await;
+                    healer.saw(seen);
+                }
                 Next::By(at) if at < Instant::now() + Duration::from_secs(20) => {
                     sleep_until(at).await;
                 }
@@ -161,6 +203,12 @@ impl World {
         let mut object = server.objects[path].clone();
         edit(&mut object);
         server.store(path.to_owned(), object);
+    }
+
+    fn bundle(&self) -> certs::Bundle {
+        let registration = self.0.lock().objects[&registration()].clone();
+        let registration = serde_json::from_value(registration).unwrap();
+        certs::Bundle::parse_lossy(&registration::bundle_of(&registration)).0
     }
 
     /// A small change to the registration.
@@ -185,6 +233,7 @@ fn secret(name: &str) -> String {
 
 const PUT_REGISTRATION: &str = "PUT clb-gate";
 const POST_REGISTRATION: &str = "POST mutatingwebhookconfigurations";
+const PUT_CA: &str = "PUT clb-gate-ca";
 const POST_SECRET: &str = "POST secrets";
 
 #[tokio::test(start_paused = true)]
@@ -233,11 +282,15 @@ async fn both_secrets_lost_the_old_ca_stays_trusted_and_trust_comes_before_the_l
     world.delete(&secret(CA_SECRET));
     world.delete(&secret(LEAF_SECRET));
     let writes = world.settle(&mut healer).await;
-    assert_eq!(writes, [POST_SECRET, PUT_REGISTRATION, POST_SECRET]);
-    let server = world.0.lock();
-    let registration = serde_json::from_value(server.objects[&registration()].clone()).unwrap();
-    let (bundle, _) = certs::Bundle::parse_lossy(&registration::bundle_of(&registration));
-    assert_eq!(bundle.len(), 2);
+    let rotation = [
+        POST_SECRET,
+        PUT_REGISTRATION,
+        POST_SECRET,
+        PUT_REGISTRATION,
+        PUT_CA,
+    ];
+    assert_eq!(writes, rotation);
+    assert_eq!(world.bundle().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
