@@ -5,6 +5,7 @@
 //! difference, [`judge`] what the gates should say. The rest gathers facts for them and performs what
 //! they return. Only the leader writes.
 
+pub mod canary;
 pub mod cloud;
 pub mod cluster;
 pub mod desired;

@@ -15,7 +15,7 @@ use runtime::admin::{self, Admin};
 use runtime::events::Reporter;
 use runtime::lease::{self, LeaseConfig};
 use runtime::version;
-use runtime::{CallError, Change, Readiness, Recorder, Supervisor, Watch, watch};
+use runtime::{CallError, Change, Readiness, ReadyHandle, Recorder, Supervisor, Watch, watch};
 use tokio::sync::{Notify, watch as channel};
 
 use crate::cloud::{Cloud, Sources, TkeConfig, tke_config};
@@ -29,7 +29,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::pod::PodRecord;
 use crate::view::Views;
-use crate::{heal, health};
+use crate::{canary, heal, health};
 
 /// What a controller process is started with.
 #[derive(Clone, Debug)]
@@ -107,6 +107,8 @@ struct Leader {
     recorder: Recorder,
     metrics: Metrics,
     heal_metrics: heal::HealMetrics,
+    canary_metrics: canary::CanaryMetrics,
+    canary_ready: ReadyHandle,
     failure_policy: channel::Receiver<FailurePolicy>,
 }
 
@@ -125,9 +127,14 @@ impl Leader {
             locating.locate().await;
             Ok(())
         });
+        // Whatever the canary sees, what the controller does goes on.
+        let canary_ready = readiness.handle("canary");
+        canary_ready.ready();
         let caches = (&cluster, &cloud, readiness);
         Ok(Self {
             heal_metrics: heal::HealMetrics::register(registry),
+            canary_metrics: canary::CanaryMetrics::register(registry),
+            canary_ready,
             recorder: recorder(supervisor, client, config, registry),
             cluster_id: cluster_id(client).await?,
             failure_policy: fill(supervisor, client, &config.namespace, caches).await,
@@ -155,6 +162,14 @@ impl Leader {
             leadership: leadership.clone(),
         };
         leader_tasks(supervisor, shared);
+        let canary = canary::CanaryContext {
+            client: client.clone(),
+            recorder: self.recorder.clone(),
+            metrics: self.canary_metrics,
+            ready: self.canary_ready,
+        };
+        let canary = canary::run(canary, leadership.clone(), supervisor.draining());
+        supervisor.spawn("canary", canary);
         let service = names::WEBHOOK_SERVICE;
         let sight = heal::Handshakes::new(client.clone(), &config.namespace, service);
         let heal = heal::HealContext {
