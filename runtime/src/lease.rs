@@ -15,7 +15,7 @@ use std::time::Duration;
 use kube::{Api, Client};
 use tokio::{sync::watch, time::Instant};
 
-pub use self::decision::{Record, Seen, Step, next, observe};
+pub use self::decision::{Record, Seen, Step, next, observe, record_of};
 use self::elector::Elector;
 use crate::supervise::Supervisor;
 
@@ -137,10 +137,22 @@ impl Leadership {
 
 /// Takes part in the election as a tail task: the lease is released once every essential task ended.
 pub fn spawn(supervisor: &Supervisor, client: Client, config: LeaseConfig) -> Leadership {
+    spawn_having_seen(supervisor, client, config, None)
+}
+
+/// The same for whoever has watched the lease before: a silence that was `seen` counts.
+pub fn spawn_having_seen(
+    supervisor: &Supervisor,
+    client: Client,
+    config: LeaseConfig,
+    seen: Option<Seen>,
+) -> Leadership {
     let (sender, term) = watch::channel(None);
     let api = Api::namespaced(client, &config.namespace);
     supervisor.spawn_tail("lease", |stopping| {
-        Elector::new(api, config, sender).run(stopping)
+        Elector::new(api, config, sender)
+            .having_seen(seen)
+            .run(stopping)
     });
     Leadership { term }
 }

@@ -80,7 +80,7 @@ pub fn observe(before: Option<Seen>, record: Record, now: Instant) -> Seen {
 }
 
 /// What a Lease says; absent fields are zero.
-pub(super) fn record_of(lease: &Lease) -> Record {
+pub fn record_of(lease: &Lease) -> Record {
     let spec = lease.spec.clone().unwrap_or_default();
     let seconds = spec
         .lease_duration_seconds

@@ -47,6 +47,11 @@ impl Elector {
         }
     }
 
+    pub(super) fn having_seen(mut self, seen: Option<Seen>) -> Self {
+        self.seen = seen;
+        self
+    }
+
     pub(super) async fn run(mut self, stopping: CancellationToken) -> Result<(), BoxError> {
         while let Some(result) = stopping.run_until_cancelled(self.turn()).await {
             self.note(&result);
