@@ -1,9 +1,16 @@
 //! The command line: the only place where flags and environment are read.
 
+mod certs;
+mod uninstall;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub(crate) use certs::{Certs, Init, ManifestFormat, Rotate, Status};
+pub(crate) use uninstall::Uninstall;
 
 /// Readiness gates for pods behind Tencent Cloud CLBs.
 #[derive(Debug, Parser)]
@@ -22,6 +29,12 @@ pub(crate) enum Command {
     /// Print what the controller would do, without touching anything.
     #[command(after_help = EXIT_CODES)]
     Plan(Plan),
+    /// See, renew or prepare the certificates that the API server trusts the webhook by.
+    #[command(subcommand)]
+    Certs(Certs),
+    /// Remove clb-gate from the cluster, in the order in which no pod is ever refused.
+    #[command(after_help = uninstall::EXIT_CODES)]
+    Uninstall(Uninstall),
 }
 
 /// What a script needs to know of `plan`.
@@ -89,7 +102,7 @@ pub(crate) struct Plan {
     pub(crate) places: Places,
 }
 
-/// How a plan is printed.
+/// How something is printed.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum Output {
     /// For people.
@@ -121,6 +134,34 @@ pub(crate) struct Common {
     pub(crate) admin: SocketAddr,
 }
 
+/// Where clb-gate is, for commands that look at an installation.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Installation {
+    /// The namespace clb-gate is installed in.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "clb-gate")]
+    pub(crate) namespace: String,
+}
+
+/// A time such as 90s, 2m or 1h.
+fn duration(text: &str) -> Result<Duration, String> {
+    let accepted = "a number with s, m or h, as in 90s or 2m";
+    let unit = text.chars().last().ok_or(accepted)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        _ => return Err(accepted.to_owned()),
+    };
+    let number: u64 = text
+        .trim_end_matches(unit)
+        .parse()
+        .map_err(|_| accepted.to_owned())?;
+    let seconds = number.checked_mul(seconds).filter(|all| *all > 0);
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| accepted.to_owned())
+}
+
 fn setting(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     pair.map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -136,6 +177,25 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
+        assert_eq!(duration("1h"), Ok(Duration::from_hours(1)));
+        for bad in [
+            "",
+            "s",
+            "0s",
+            "90",
+            "-1s",
+            "1d",
+            "1.5m",
+            "99999999999999999999h",
+        ] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! What each subcommand starts.
 
+mod certs;
 mod controller;
 mod plan;
+mod print;
+mod uninstall;
 mod webhook;
 
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use gate_controller::Client;
 use gate_controller::cloud::Sources;
 
 use crate::args::{Command, Places};
@@ -24,7 +28,22 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Webhook(args) => tokio.block_on(webhook::run(args)),
         Command::Controller(args) => tokio.block_on(controller::run(args)),
         Command::Plan(args) => tokio.block_on(plan::run(args)),
+        Command::Certs(args) => tokio.block_on(certs::run(args)),
+        Command::Uninstall(args) => tokio.block_on(uninstall::run(args)),
     }
+}
+
+/// For commands whose output is for a person: logs are for whoever asks for them.
+async fn connect_quietly() -> Result<Client> {
+    if ["CLB_GATE_LOG", "RUST_LOG"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some())
+    {
+        runtime::telemetry::init()?;
+    }
+    runtime::connect(USER_AGENT)
+        .await
+        .context("set KUBECONFIG, or run this in a pod with a service account")
 }
 
 fn sources(places: Places) -> Sources {

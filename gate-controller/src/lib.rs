@@ -5,7 +5,9 @@
 //! difference, [`judge`] what the gates should say. The rest gathers facts for them and performs what
 //! they return. Only the leader writes.
 
+pub mod ask;
 pub mod canary;
+pub mod certificates;
 pub mod cloud;
 pub mod cluster;
 pub mod desired;
@@ -24,6 +26,8 @@ pub mod pod;
 pub mod preview;
 mod start;
 pub mod status;
+pub mod uninstall;
 pub mod view;
 
+pub use kube::Client;
 pub use start::{Config, StartError, run};

@@ -15,7 +15,8 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 /// The labels of every webhook pod, as in the manifests.
-const WEBHOOK_PODS: &str = "app.kubernetes.io/name=clb-gate,app.kubernetes.io/component=webhook";
+pub const WEBHOOK_PODS: &str =
+    "app.kubernetes.io/name=clb-gate,app.kubernetes.io/component=webhook";
 /// Name of the container port that serves, and its number where the pod names none.
 const PORT: (&str, u16) = ("https", 8443);
 /// A replica answers within milliseconds. One that takes longer is asked again in the next look.
