@@ -37,7 +37,7 @@ pub fn plan(observed: &Observed, names: &ServiceNames, now: Timestamp) -> Step {
         Ok(signer) => with_ca(observed, signer, asked),
         Err(reason) => {
             let trust = Trust::without_signer(observed, now);
-            let sight = Sight::of(observed.serving.as_deref(), &trust.known, None, now);
+            let sight = Sight::of(observed, &trust.known, None, now);
             create_ca(reason, observed, &trust, trust.bundle(&sight))
         }
     }
@@ -63,8 +63,7 @@ struct Asked<'a> {
 /// There is a CA that can sign. First the trust, then the leaf, then what is left of older CAs.
 fn with_ca(observed: &Observed, signer: Signer, asked: Asked<'_>) -> Step {
     let trust = Trust::with_signer(observed, &signer, asked.now);
-    let serving = observed.serving.as_deref();
-    let sight = Sight::of(serving, &trust.known, Some(&signer), asked.now);
+    let sight = Sight::of(observed, &trust.known, Some(&signer), asked.now);
     let leaf = leaf(observed, &signer, &trust.known, asked);
     let bundle = if leaf.is_ok() && sight == Sight::Clear {
         trust.newest()
@@ -99,11 +98,9 @@ fn publish(observed: &Observed, bundle: &Bundle, asked: Asked<'_>) -> Option<Ste
 /// Only where replicas may serve a leaf of another CA, which is trusted now, is there something to
 /// lose by haste.
 fn issue(reason: LeafReason, observed: &Observed, signer: Signer, bundle: Bundle) -> Step {
-    let expired = matches!(&reason, LeafReason::Unusable(problems)
-        if problems.iter().any(|problem| matches!(problem, Problem::Expired { .. })));
     Step::IssueLeaf {
         reason,
-        settle: observed.published.is_some() && bundle.len() > 1 && !expired,
+        settle: observed.published.is_some() && bundle.len() > 1,
         signer: Box::new(signer),
         bundle,
     }
@@ -237,5 +234,9 @@ fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
     at.checked_add(by).unwrap_or(limit)
 }
 
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod rotation_tests;
 #[cfg(test)]
 mod tests;

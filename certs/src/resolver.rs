@@ -95,4 +95,4 @@ pub fn server_config(resolver: Arc<LeafResolver>) -> Result<Arc<ServerConfig>, r
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
 //! What a look at the replicas says about the older CAs.
 
-use super::{AwaitReason, Awaited, Presents, Replica};
+use super::{AwaitReason, Awaited, Observed, Presents};
 use crate::{bundle::Bundle, issue::Signer, parse::Certificate};
 use jiff::Timestamp;
 
@@ -9,9 +9,9 @@ use jiff::Timestamp;
 pub(super) enum Sight {
     /// Nobody has looked.
     NotLooked,
-    /// Nobody serves under an older CA.
+    /// Everybody who serves presents the leaf of the Secret.
     Clear,
-    /// Somebody does, or may.
+    /// Somebody does not, or may not.
     Blocked {
         /// Who.
         awaited: Vec<Awaited>,
@@ -22,21 +22,30 @@ pub(super) enum Sight {
 
 impl Sight {
     pub(super) fn of(
-        serving: Option<&[Replica]>,
+        observed: &Observed,
         known: &Bundle,
         signer: Option<&Signer>,
         now: Timestamp,
     ) -> Self {
-        let Some(serving) = serving else {
+        let Some(serving) = &observed.serving else {
             return Self::NotLooked;
         };
+        let current = observed.leaf.as_ref();
+        let current = current.and_then(|leaf| Certificate::from_pem(&leaf.cert_pem).ok());
         let (mut awaited, mut issuers) = (vec![], Bundle::default());
         for replica in serving {
-            let issuer = older_issuer(&replica.presents, known, signer, now);
-            let why = match (&replica.presents, issuer) {
-                (Presents::Leaf(_), Some(issuer)) => older_leaf(issuer, &mut issuers),
-                (Presents::Nothing(why), _) if replica.ready => AwaitReason::Unseen(why.clone()),
-                _ => continue,
+            let why = match &replica.presents {
+                Presents::Nothing(why) if replica.ready => AwaitReason::Unseen(why.clone()),
+                Presents::Leaf(leaf) if current.as_ref() != Some(leaf) => {
+                    let Some(issuer) = issuer_in_use(leaf, known, now) else {
+                        continue;
+                    };
+                    if !is_signer(issuer, signer) {
+                        issuers.push(issuer.clone());
+                    }
+                    earlier(issuer)
+                }
+                Presents::Nothing(_) | Presents::Leaf(_) => continue,
             };
             let replica = replica.name.clone();
             awaited.push(Awaited { replica, why });
@@ -57,25 +66,24 @@ impl Sight {
     }
 }
 
-/// The known older CA under which a replica serves. Nobody trusts an expired leaf, nor one of a CA that
-/// no place knows: waiting for those would save no call.
-fn older_issuer(
-    presents: &Presents,
-    known: &Bundle,
-    signer: Option<&Signer>,
+/// Nobody trusts an expired leaf, nor one of a CA that no place knows: waiting for those would save no
+/// call. Any other is waited for, whoever signed it: a replica loads one leaf after the other, and what
+/// comes between the one it presents and the one of the Secret may be of an older CA.
+fn issuer_in_use<'a>(
+    leaf: &Certificate,
+    known: &'a Bundle,
     now: Timestamp,
-) -> Option<Certificate> {
-    let Presents::Leaf(leaf) = presents else {
-        return None;
-    };
-    let issuer = known.issuer_of(leaf)?;
-    let newest = signer.is_some_and(|s| s.certificate().public_key() == issuer.public_key());
-    let in_use = !newest && now <= leaf.facts().not_after;
-    in_use.then(|| issuer.clone())
+) -> Option<&'a Certificate> {
+    let issuer = known.issuer_of(leaf);
+    issuer.filter(|_| now <= leaf.facts().not_after)
 }
 
-fn older_leaf(issuer: Certificate, issuers: &mut Bundle) -> AwaitReason {
-    let subject = issuer.facts().subject.clone();
-    issuers.push(issuer);
-    AwaitReason::OlderLeaf { issuer: subject }
+fn is_signer(issuer: &Certificate, signer: Option<&Signer>) -> bool {
+    signer.is_some_and(|signer| signer.certificate().public_key() == issuer.public_key())
+}
+
+fn earlier(issuer: &Certificate) -> AwaitReason {
+    AwaitReason::EarlierLeaf {
+        issuer: issuer.facts().subject.clone(),
+    }
 }

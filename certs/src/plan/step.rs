@@ -69,8 +69,8 @@ pub struct Awaited {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AwaitReason {
     /// It has not loaded the new leaf yet.
-    #[error("still presents a leaf of {issuer}")]
-    OlderLeaf {
+    #[error("still presents an earlier leaf, signed by {issuer}")]
+    EarlierLeaf {
         /// Subject of the CA that signed it.
         issuer: String,
     },

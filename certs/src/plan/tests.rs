@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 /// Performs one step as the controller does; replicas load the leaf Secret at once.
-fn perform(step: Step, observed: &mut Observed, now: Timestamp) {
+pub(super) fn perform(step: Step, observed: &mut Observed, now: Timestamp) {
     observed.serving = None;
     match step {
         Step::CreateCa {
@@ -43,7 +43,7 @@ fn perform(step: Step, observed: &mut Observed, now: Timestamp) {
     }
 }
 
-fn replica(name: &str, cert_pem: &[u8]) -> Replica {
+pub(super) fn replica(name: &str, cert_pem: &[u8]) -> Replica {
     Replica {
         name: name.to_owned(),
         ready: true,
@@ -52,7 +52,7 @@ fn replica(name: &str, cert_pem: &[u8]) -> Replica {
 }
 
 /// The names of all steps until all is well.
-fn settle(observed: &mut Observed, now: Timestamp) -> Vec<&'static str> {
+pub(super) fn settle(observed: &mut Observed, now: Timestamp) -> Vec<&'static str> {
     observed.serving = None;
     let mut taken = vec![];
     loop {
@@ -66,7 +66,7 @@ fn settle(observed: &mut Observed, now: Timestamp) -> Vec<&'static str> {
     }
 }
 
-fn settled(at: Timestamp) -> Observed {
+pub(super) fn settled(at: Timestamp) -> Observed {
     let mut observed = Observed::default();
     settle(&mut observed, at);
     observed
@@ -136,7 +136,7 @@ fn renewing_the_leaf_leaves_the_ca_alone() {
 }
 
 /// Performs steps until the plan names `wanted`.
-fn until_step(observed: &mut Observed, wanted: &str, now: Timestamp) -> Step {
+pub(super) fn until_step(observed: &mut Observed, wanted: &str, now: Timestamp) -> Step {
     for _ in 0..13 {
         let step = plan(observed, &names(), now);
         if step.name() == wanted {
@@ -181,7 +181,7 @@ fn a_foreign_ca_in_the_registration_is_never_adopted() {
     assert!(!bundle(&observed.published.unwrap()).contains(&foreign));
 }
 
-fn rcgen_ca(common_name: &str) -> Certificate {
+pub(super) fn rcgen_ca(common_name: &str) -> Certificate {
     let mut params = rcgen::CertificateParams::default();
     params
         .distinguished_name

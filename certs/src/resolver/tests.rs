@@ -55,7 +55,8 @@ impl ServerCertVerifier for At {
     }
 }
 
-struct Caller {
+/// Who calls the webhook.
+pub(crate) struct Caller {
     bundle_pem: Vec<u8>,
     versions: Vec<&'static SupportedProtocolVersion>,
     alpn: Vec<Vec<u8>>,
@@ -63,7 +64,7 @@ struct Caller {
 
 impl Caller {
     /// As the API server calls: HTTP/1.1, any version.
-    fn trusting(bundle_pem: &[u8]) -> Self {
+    pub(crate) fn trusting(bundle_pem: &[u8]) -> Self {
         Self {
             bundle_pem: bundle_pem.to_vec(),
             versions: rustls::ALL_VERSIONS.to_vec(),
@@ -89,24 +90,40 @@ impl Caller {
     }
 
     /// Shakes hands until both agree or one refuses.
-    fn calls(&self, resolver: &Arc<LeafResolver>) -> Result<ClientConnection, rustls::Error> {
-        let mut client = self.connection();
-        let mut server = ServerConnection::new(server_config(Arc::clone(resolver)).unwrap())?;
-        while client.is_handshaking() || server.is_handshaking() || server.wants_write() {
-            let mut wire = vec![];
-            client.write_tls(&mut wire).unwrap();
-            server.read_tls(&mut &wire[..]).unwrap();
-            server.process_new_packets()?;
-            let mut wire = vec![];
-            server.write_tls(&mut wire).unwrap();
-            client.read_tls(&mut &wire[..]).unwrap();
-            client.process_new_packets()?;
-        }
-        Ok(client)
+    pub(crate) fn calls(
+        &self,
+        resolver: &Arc<LeafResolver>,
+    ) -> Result<ClientConnection, rustls::Error> {
+        shake_hands(self.connection(), resolver)
     }
 }
 
-fn presented(client: &ClientConnection) -> Vec<u8> {
+/// Shakes hands as the controller does, which wants to know what is presented, whatever it is.
+pub(crate) fn look(resolver: &Arc<LeafResolver>) -> Result<ClientConnection, rustls::Error> {
+    let name = ServerName::try_from(names().short().to_owned()).unwrap();
+    let config = crate::handshake::client_config()?;
+    shake_hands(ClientConnection::new(config, name)?, resolver)
+}
+
+fn shake_hands(
+    mut client: ClientConnection,
+    resolver: &Arc<LeafResolver>,
+) -> Result<ClientConnection, rustls::Error> {
+    let mut server = ServerConnection::new(server_config(Arc::clone(resolver)).unwrap())?;
+    while client.is_handshaking() || server.is_handshaking() || server.wants_write() {
+        let mut wire = vec![];
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut &wire[..]).unwrap();
+        server.process_new_packets()?;
+        let mut wire = vec![];
+        server.write_tls(&mut wire).unwrap();
+        client.read_tls(&mut &wire[..]).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok(client)
+}
+
+pub(crate) fn presented(client: &ClientConnection) -> Vec<u8> {
     client.peer_certificates().unwrap()[0].to_vec()
 }
 

@@ -178,6 +178,7 @@ impl Healer {
     }
 
     fn wrote(&mut self, object: &'static str, why: String) {
+        self.forget_looks();
         self.budget.spend(Instant::now());
         self.context.metrics.wrote(object);
         tracing::info!(object, why, "self-heal wrote");

@@ -136,11 +136,17 @@ impl Healer {
         }
     }
 
+    /// A look that began before a write does not show what came of it.
+    pub(super) fn forget_looks(&mut self) {
+        (self.looking, self.serving) = (None, None);
+    }
+
     /// Whatever was known is old, or somebody else's.
     fn begin(&mut self) {
         self.settling = Settling::default();
         self.rotation = Rotation::default();
-        (self.looking, self.serving, self.phase) = (None, None, None);
+        self.forget_looks();
+        self.phase = None;
         self.report_due = Instant::now();
     }
 

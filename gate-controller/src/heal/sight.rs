@@ -1,6 +1,6 @@
 //! Which leaf every webhook pod presents: the pods are listed, and each is asked in a TLS handshake.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use certs::{
     Certificate, ServiceNames, handshake,
@@ -146,5 +146,5 @@ impl Sight for Handshakes {
     }
 }
 
-/// Shared by whoever looks.
-pub type SharedSight = Arc<dyn Sight>;
+#[cfg(test)]
+mod tests;

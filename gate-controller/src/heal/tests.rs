@@ -20,6 +20,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{healer::Next, registration::NAME, *};
 
+mod guard;
+mod rotation;
+
 const NAMESPACE: &str = "/api/v1/namespaces/clb-gate";
 const SECRETS: &str = "/api/v1/namespaces/clb-gate/secrets";
 const REGISTRATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
@@ -32,6 +35,8 @@ struct Server {
     writes: Vec<String>,
     /// Answers to the next writes instead of performing them.
     refusals: VecDeque<StatusCode>,
+    look: Look,
+    policy: FailurePolicy,
 }
 
 impl Server {
@@ -98,18 +103,33 @@ fn refusal(code: StatusCode) -> (StatusCode, Value) {
 #[derive(Clone, Default)]
 struct World(Arc<Mutex<Server>>);
 
-/// Replicas in memory: they load the leaf Secret at once, unless something is said in their place.
+/// What a look at the replicas finds.
 #[derive(Clone, Default)]
-struct Replicas {
-    world: World,
-    instead: Arc<Mutex<VecDeque<Vec<Replica>>>>,
+enum Look {
+    /// One Ready replica that has loaded the leaf Secret.
+    #[default]
+    Follows,
+    /// Exactly this.
+    Finds(Vec<Replica>),
+    /// An error.
+    Fails,
+    /// Nothing, ever.
+    Hangs,
 }
 
-impl Sight for Replicas {
+impl Sight for World {
     fn look(&self) -> BoxFuture<'_, Result<Vec<Replica>, CallError>> {
-        let instead = self.instead.lock().pop_front();
-        let seen = instead.unwrap_or_else(|| vec![self.world.replica("a")]);
-        std::future::ready(Ok(seen)).boxed()
+        let look = self.0.lock().look.clone();
+        let found = match look {
+            Look::Follows => Ok(self.replica().into_iter().collect()),
+            Look::Finds(replicas) => Ok(replicas),
+            Look::Fails => Err(CallError::Timeout {
+                attempt: "list Pods".to_owned(),
+                after: Duration::from_secs(5),
+            }),
+            Look::Hangs => return std::future::pending().boxed(),
+        };
+        std::future::ready(found).boxed()
     }
 }
 
@@ -142,25 +162,22 @@ impl World {
     }
 
     /// A Ready replica that presents the leaf of the Secret.
-    fn replica(&self, name: &str) -> Replica {
-        let leaf = self.0.lock().objects[&secret(LEAF_SECRET)].clone();
+    fn replica(&self) -> Option<Replica> {
+        let leaf = self.0.lock().objects.get(&secret(LEAF_SECRET)).cloned()?;
         let leaf = decide::leaf_of_secret(&serde_json::from_value(leaf).unwrap()).unwrap();
-        Replica {
-            name: name.to_owned(),
+        Some(Replica {
+            name: "webhook-a".to_owned(),
             ready: true,
             presents: Presents::Leaf(Box::new(leaf)),
-        }
-    }
-
-    fn context(&self) -> HealContext {
-        self.context_with(Replicas {
-            world: self.clone(),
-            ..Replicas::default()
         })
     }
 
-    fn context_with(&self, replicas: Replicas) -> HealContext {
-        let (_, failure_policy) = watch::channel(FailurePolicy::Ignore);
+    fn looks(&self, look: Look) {
+        self.0.lock().look = look;
+    }
+
+    fn context(&self) -> HealContext {
+        let failure_policy = watch::channel(self.0.lock().policy).1;
         HealContext {
             client: self.client(),
             namespace: "clb-gate".to_owned(),
@@ -168,20 +185,17 @@ impl World {
             failure_policy,
             recorder: Recorder::silent(),
             metrics: HealMetrics::default(),
-            sight: Arc::new(replicas),
+            sight: Arc::new(self.clone()),
         }
     }
 
     /// Turns until a turn writes nothing and has no reason to come back soon; returns the writes.
     async fn settle(&self, healer: &mut Healer) -> Vec<String> {
         self.0.lock().writes.clear();
-        for _ in 0..40 {
+        for _ in 0..60 {
             match healer.turn().await {
                 Next::Again => {}
-                Next::Look => {
-                    let seen = healer.context.sight.clone().look().await;
-                    healer.saw(seen);
-                }
+                Next::Look => healer.saw(self.look().await),
                 Next::By(at) if at < Instant::now() + Duration::from_secs(20) => {
                     sleep_until(at).await;
                 }
