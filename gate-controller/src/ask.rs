@@ -198,7 +198,16 @@ pub async fn ask<T>(
     right: Right<'_>,
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, AskError> {
-    let answer = runtime::call(DEADLINE, right.attempt(), request).await;
+    ask_within(DEADLINE, right, request).await
+}
+
+/// Makes one call whose answer takes no longer than that, or never comes.
+pub(crate) async fn ask_within<T>(
+    deadline: Duration,
+    right: Right<'_>,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, AskError> {
+    let answer = runtime::call(deadline, right.attempt(), request).await;
     answer.map_err(|error| AskError::new(error, &right))
 }
 

@@ -55,6 +55,9 @@ pub enum FollowError {
         "nobody leads, and it cannot be done from here: {0}; start the controller, or use its rights"
     )]
     StandIn(#[from] Unhealable),
+    /// Nobody renews anything there any more.
+    #[error("Namespace {0} is being deleted: there is nothing to renew")]
+    Terminating(String),
     /// It takes too long.
     #[error("after {after:?} still awaited: {awaits}; {hint}")]
     Timeout {
@@ -83,7 +86,13 @@ impl Rotation {
     /// Asks for a new `what`, or joins what is under way.
     pub async fn ask(&self, what: What) -> Result<(Wish, Goal), FollowError> {
         let requester = Requester::new(self.client.clone(), &self.namespace);
-        let look = || async { Ok::<_, FollowError>(Box::pin(self.gatherer.objects()).await?.seen) };
+        let look = || async {
+            let seen = Box::pin(self.gatherer.objects()).await?.seen;
+            if seen.namespace.metadata.deletion_timestamp.is_some() {
+                return Err(FollowError::Terminating(self.namespace.clone()));
+            }
+            Ok(seen)
+        };
         requester.ask(what, runtime::clock::now(), look).await
     }
 
@@ -115,7 +124,9 @@ impl Rotation {
         let ending = follower.run(ends, stop).await;
         if let Some(helper) = follower.helper.take() {
             helper.stand_in.end().await;
-            (follower.tell)("the lease is released".to_owned());
+            if helper.has_led {
+                (follower.tell)("the lease is released".to_owned());
+            }
         }
         ending
     }
@@ -171,6 +182,7 @@ impl<T: FnMut(String)> Follower<'_, T> {
         match Box::pin(self.rotation.look(self.goal)).await {
             Ok((gathered, seen)) => {
                 self.failing = false;
+                self.tell_elected();
                 self.tell_news(&seen.marks);
                 let Some(awaits) = seen.awaits else {
                     return Ok(true);
@@ -232,11 +244,17 @@ impl<T: FnMut(String)> Follower<'_, T> {
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn watch_over(&mut self, mut helper: Helper, now: Instant) -> Helper {
+    fn tell_elected(&mut self) {
+        let Some(helper) = &mut self.helper else {
+            return;
+        };
         if !helper.has_led && helper.stand_in.leads() {
             helper.has_led = true;
             (self.tell)("took the lease".to_owned());
         }
+    }
+
+    fn watch_over(&mut self, mut helper: Helper, now: Instant) -> Helper {
         if !helper.has_led && !helper.warned && now > helper.since + ELECTED_WITHIN {
             helper.warned = true;
             (self.tell)(

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use certs::Certificate;
 use certs::plan::{Presents, Replica};
@@ -16,12 +17,14 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use runtime::CallError;
 
-use crate::ask::{AskError, Right, ask};
+use crate::ask::{AskError, Right, ask, ask_within};
 use crate::heal::sight::WEBHOOK_PODS;
 use crate::heal::{Handshakes, Sight};
 
 /// Where pods answer questions about themselves.
 const ADMIN_PORT: u16 = 8080;
+/// A pod answers at once; one whose node is gone keeps the API server trying for half a minute.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A webhook pod and what it showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +154,8 @@ impl Replicas {
             Ok(request) => request,
             Err(error) => return Ok(Answer::none(error.to_string())),
         };
-        let answer = ask(right, self.client.request::<ServedLeaf>(request)).await?;
+        let request = self.client.request::<ServedLeaf>(request);
+        let answer = ask_within(PATIENCE, right, request).await?;
         Ok(Answer {
             presents: presented(&answer),
             by_handshake: false,

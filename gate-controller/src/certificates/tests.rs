@@ -4,3 +4,5 @@ mod installation;
 mod progress;
 mod reports;
 mod requests;
+mod rotation;
+mod server;
