@@ -4,6 +4,8 @@
 mod act;
 mod facts;
 mod objects;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
