@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
+use clb_gate_tests::ours::{kill_minus_nine, leader};
 use clb_gate_tests::sim::Console;
 use clb_gate_tests::wait::eventually;
 use clb_gate_tests::workload::Service as Yaml;
@@ -11,7 +12,6 @@ use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 use serde_json::Value;
 
-use crate::leader::{kill_minus_nine, leader};
 use crate::stage::{LOAD_BALANCER, PATIENCE, alone, beside, deployment};
 
 const EXISTING: &str = "service.kubernetes.io/tke-existed-lbid";
@@ -290,14 +290,14 @@ async fn third_is_younger(world: &World) -> Result<()> {
 fn killing_the_leader_while_one_is_made_or_deleted_leaks_none() {
     alone("created-killed", |world| async move {
         kubectl::apply(&unnamed(&world, "web").yaml()).await?;
-        let first = leader(&world).await?;
-        kill_minus_nine(&world, &first).await?;
+        let first = leader(&world.client).await?;
+        kill_minus_nine(&world.client, &first).await?;
         external_ip(&world, "web").await?;
         let uid = uid(&world, "web").await?;
         ensure!(made_for(&uid).await?.len() == 1);
         delete(&world, "web").await?;
-        let second = leader(&world).await?;
-        kill_minus_nine(&world, &second).await?;
+        let second = leader(&world.client).await?;
+        kill_minus_nine(&world.client, &second).await?;
         service_is_gone(&world, "web").await?;
         none_is_left(&uid).await
     });

@@ -14,8 +14,12 @@ mod install;
 mod leader;
 mod many;
 mod preview;
+mod quiet;
+mod rebuilt;
+mod reload;
 mod reuse;
 mod rollout;
+mod tampering;
 mod tke;
 mod traffic;
 

@@ -3,11 +3,19 @@
 //!
 //! All of it runs inside the test host (or beside an existing cluster), which sets the environment.
 
+pub mod audit;
+pub mod chain;
+pub mod creations;
+pub mod dial;
+pub mod figures;
 pub mod foreign;
 pub mod kubectl;
 pub mod load;
 pub mod operator;
+pub mod ours;
 pub mod played;
+pub mod power;
+pub mod registration;
 pub mod sim;
 pub mod stage;
 pub mod wait;

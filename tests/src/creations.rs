@@ -1,0 +1,191 @@
+//! Pods created without pause, as fast as the API server takes them, and each answer looked at.
+//!
+//! No scheduler takes them, and they are deleted in bulk meanwhile, so that etcd stays small. Nothing is
+//! tried again: a creation that failed is a pod that somebody's controller did not get.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, PostParams, PropagationPolicy};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::World;
+use crate::operator::now;
+use crate::workload::IMAGE;
+use crate::world::gates;
+
+/// More than two cores can answer at a time.
+const WORKERS: usize = 12;
+/// Between two bulk deletions: a few hundred pods each.
+const SWEEP: Duration = Duration::from_secs(2);
+/// After a failure, so that a broken API server is not asked ten thousand times a second.
+const AFTER_FAILURE: Duration = Duration::from_millis(20);
+/// Failures that are told one by one.
+const TOLD: usize = 5;
+
+/// A creation that failed, or one whose pod has no gate.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// When it was begun, in milliseconds since 1970.
+    pub begun: i64,
+    /// When it was answered.
+    pub ended: i64,
+    /// What the API server said.
+    pub why: String,
+}
+
+/// What became of all creations.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Answered with a pod that has the gate.
+    pub gated: u64,
+    /// Answered with a pod that has it not: nobody asked the webhook.
+    pub ungated: Vec<Failure>,
+    /// Not answered with a pod.
+    pub failed: Vec<Failure>,
+    /// For how long.
+    pub lasted: Duration,
+    /// The slowest answer.
+    pub slowest: Duration,
+}
+
+impl Report {
+    /// All creations.
+    pub fn total(&self) -> u64 {
+        self.gated + (self.ungated.len() + self.failed.len()) as u64
+    }
+
+    /// In a line.
+    pub fn line(&self) -> String {
+        let rate = u128::from(self.total()) * 1000 / self.lasted.as_millis().max(1);
+        format!(
+            "{} pods created in {:.0?} ({rate}/s, slowest {:.0?}): {} failed, {} without the gate",
+            self.total(),
+            self.lasted,
+            self.slowest,
+            self.failed.len(),
+            self.ungated.len()
+        )
+    }
+
+    /// The first failures, one by one.
+    pub fn failures(&self) -> String {
+        let all = self.failed.iter().chain(&self.ungated);
+        let lines = all.take(TOLD).map(|one| {
+            let took = one.ended - one.begun;
+            format!("\n  at {} for {took} ms: {}", one.begun, one.why)
+        });
+        lines.collect()
+    }
+}
+
+/// Creations that go on until they are stopped.
+pub struct Creations {
+    stop: watch::Sender<bool>,
+    running: JoinSet<()>,
+    tally: Arc<Mutex<Report>>,
+    start: Instant,
+}
+
+impl Creations {
+    /// Creates pods of an app in a world.
+    pub fn start(world: &World, app: &str) -> Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let tally = Arc::new(Mutex::new(Report::default()));
+        let mut running = JoinSet::new();
+        let api = world.api::<Pod>();
+        for _ in 0..WORKERS {
+            let (api, pod) = (api.clone(), pod(app)?);
+            running.spawn(create(api, pod, Arc::clone(&tally), stopped.clone()));
+        }
+        running.spawn(sweep(api, app.to_owned(), stopped));
+        Ok(Self {
+            stop,
+            running,
+            tally,
+            start: Instant::now(),
+        })
+    }
+
+    /// How it stands.
+    pub fn so_far(&self) -> Report {
+        let mut report = self.tally.lock().clone();
+        report.lasted = self.start.elapsed();
+        report
+    }
+
+    /// Stops and waits for what is under way.
+    pub async fn stop(mut self) -> Report {
+        let lasted = self.start.elapsed();
+        self.stop.send_replace(true);
+        while self.running.join_next().await.is_some() {}
+        let mut report = self.tally.lock().clone();
+        report.lasted = lasted;
+        report
+    }
+}
+
+/// A pod that nobody schedules.
+fn pod(app: &str) -> Result<Pod> {
+    Ok(serde_json::from_value(json!({
+        "metadata": {"generateName": format!("{app}-"), "labels": {"app": app}},
+        "spec": {
+            "schedulerName": "nobody",
+            "containers": [{"name": "sample", "image": IMAGE}],
+        },
+    }))?)
+}
+
+async fn create(
+    api: Api<Pod>,
+    pod: Pod,
+    tally: Arc<Mutex<Report>>,
+    stopped: watch::Receiver<bool>,
+) {
+    while !*stopped.borrow() {
+        let (begun, start) = (now().unwrap_or_default(), Instant::now());
+        let answer = api.create(&PostParams::default(), &pod).await;
+        let failure = |why| Failure {
+            begun,
+            ended: now().unwrap_or_default(),
+            why,
+        };
+        let failed = answer.is_err();
+        {
+            let mut tally = tally.lock();
+            tally.slowest = tally.slowest.max(start.elapsed());
+            match answer {
+                Ok(pod) if gates(&pod) == 1 => tally.gated += 1,
+                Ok(_) => tally.ungated.push(failure("no gate".to_owned())),
+                Err(error) => tally.failed.push(failure(error.to_string())),
+            }
+        }
+        if failed {
+            sleep(AFTER_FAILURE).await;
+        }
+    }
+}
+
+async fn sweep(api: Api<Pod>, app: String, mut stopped: watch::Receiver<bool>) {
+    let all = ListParams::default().labels(&format!("app={app}"));
+    let at_once = DeleteParams {
+        grace_period_seconds: Some(0),
+        propagation_policy: Some(PropagationPolicy::Background),
+        ..DeleteParams::default()
+    };
+    loop {
+        // What is left over goes with the next one, at last with the namespace.
+        let _ = api.delete_collection(&at_once, &all).await;
+        tokio::select! {
+            () = sleep(SWEEP) => {}
+            _ = stopped.changed() => return,
+        }
+    }
+}
