@@ -4,13 +4,16 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use certs::Certificate;
 use certs::issue::{CA_LIFE, LEAF_LIFE, Signer, ca};
 use clb_gate_tests::World;
 use clb_gate_tests::chain::{Chain, Settled, today};
+use clb_gate_tests::cli;
 use clb_gate_tests::kubectl;
-use clb_gate_tests::ours::{NAMESPACE, Part};
+use clb_gate_tests::ours::{INSTALLED, NAMESPACE, Part};
 use clb_gate_tests::registration::Registration;
 use clb_gate_tests::stage::{LOAD_BALANCER, PATIENCE, alone};
+use clb_gate_tests::wait::eventually;
 use clb_gate_tests::workload::{IMAGE, Service};
 use clb_gate_tests::world::gates;
 use jiff::SignedDuration;
@@ -22,14 +25,12 @@ use kube::api::PostParams;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-/// How many controllers and webhooks are installed.
-const INSTALLED: usize = 2;
 /// What clb-gate promises, where nothing else keeps the machine busy.
 const PROMISED: Duration = Duration::from_secs(5);
 
-/// Stops the controllers, breaks something, and starts them again; how long after a controller leads all
-/// is as it should be.
-async fn rebuilt<F: Future<Output = Result<()>>>(
+/// Stops the controllers, breaks something, and starts them again; prints how long after a controller
+/// leads all is as it should be. `breaks` hands back the leaf that must not be served any more.
+async fn rebuilt<F: Future<Output = Result<Certificate>>>(
     world: &World,
     what: &str,
     breaks: impl FnOnce(Chain) -> F,
@@ -42,13 +43,23 @@ async fn rebuilt<F: Future<Output = Result<()>>>(
     let deployment = format!("deploy/{}", Part::Controller.name());
     kubectl::run(&["scale", &deployment, "-n", NAMESPACE, &replicas]).await?;
     let led = somebody_leads(world).await?;
-    let settled = chain.settled(PATIENCE).await?;
+    let gone = broken?;
+    let settled = eventually("another leaf", PATIENCE, || async {
+        let settled = chain.settled(PATIENCE).await?;
+        let is_another = settled.leaf.der() != gone.der();
+        Ok(if is_another {
+            Ok(settled)
+        } else {
+            Err("not yet".to_owned())
+        })
+    })
+    .await?;
     println!(
         "{what}: rebuilt {:.1?} after a controller leads (promised: {PROMISED:?})",
         led.elapsed()
     );
+    status_is_green().await?;
     Part::Controller.ready(&world.client, INSTALLED).await?;
-    broken?;
     Ok(settled)
 }
 
@@ -92,20 +103,19 @@ async fn serve(world: &World, port: u16) -> Result<()> {
 fn secrets_and_registration_deleted_while_no_controller_runs() {
     alone("rebuilt", |world| async move {
         serve(&world, 8170).await?;
-        let before = Chain::new(&world.client)?.leaf().await?;
-        let after = rebuilt(&world, "Secrets and registration deleted", |chain| {
+        rebuilt(&world, "Secrets and registration deleted", |chain| {
             let world = world.clone();
             async move {
+                let leaf = chain.leaf().await?;
                 chain.delete().await?;
                 Registration::new(&world.client).delete().await?;
                 for _ in 0..5 {
                     ensure!(created(&world).await? == 0, "a gate without a registration");
                 }
-                Ok(())
+                Ok(leaf)
             }
         })
         .await?;
-        ensure!(after.leaf.der() != before.der(), "a new leaf");
         ensure!(created(&world).await? == 1, "the gate is back");
         Ok(())
     });
@@ -120,10 +130,11 @@ fn a_leaf_that_expired_while_everything_was_stopped() {
             async move {
                 let signer = chain.signer().await?;
                 let then = today()? - LEAF_LIFE - SignedDuration::from_hours(2);
-                chain.put_leaf(&signer, then).await?;
+                let leaf = chain.put_leaf(&signer, then).await?;
                 Part::Webhook.force_away().await?;
                 // Ignore: a pod is created, whoever is asked.
-                created(&world).await.map(drop)
+                created(&world).await?;
+                Ok(leaf)
             }
         })
         .await?;
@@ -145,10 +156,11 @@ fn a_ca_near_its_end_while_everything_was_stopped() {
                 chain.put_ca(&old).await?;
                 let bundle = ByteString(old.certificate.to_pem().into_bytes());
                 let signer = Signer::from(old);
-                chain.put_leaf(&signer, today()?).await?;
+                let leaf = chain.put_leaf(&signer, today()?).await?;
                 let trust_it = |all: &mut _| trust(all, &bundle);
                 Registration::new(&world.client).change(trust_it).await?;
-                world.webhooks_gate("web", true).await
+                world.webhooks_gate("web", true).await?;
+                Ok(leaf)
             }
         })
         .await?;
@@ -156,6 +168,23 @@ fn a_ca_near_its_end_while_everything_was_stopped() {
         ensure!(after.ca.facts().not_after > ends);
         world.webhooks_gate("web", true).await
     });
+}
+
+/// What a person would look at.
+async fn status_is_green() -> Result<()> {
+    eventually("certs status says that all is well", PATIENCE, || async {
+        let status = cli::run(&["certs", "status"]).await?;
+        Ok(if status.code == Some(0) {
+            Ok(())
+        } else {
+            Err(format!(
+                "exit code {:?}: {}",
+                status.code,
+                status.lines.join("\n")
+            ))
+        })
+    })
+    .await
 }
 
 fn trust(

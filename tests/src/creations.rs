@@ -21,8 +21,8 @@ use crate::operator::now;
 use crate::workload::IMAGE;
 use crate::world::gates;
 
-/// More than two cores can answer at a time.
-const WORKERS: usize = 12;
+/// As many at a time as two cores cannot answer at once: the API server sets the pace.
+pub const FULL_SPEED: usize = 12;
 /// Between two bulk deletions: a few hundred pods each.
 const SWEEP: Duration = Duration::from_secs(2);
 /// After a failure, so that a broken API server is not asked ten thousand times a second.
@@ -95,13 +95,13 @@ pub struct Creations {
 }
 
 impl Creations {
-    /// Creates pods of an app in a world.
-    pub fn start(world: &World, app: &str) -> Result<Self> {
+    /// Creates pods of an app in a world, so many at a time.
+    pub fn start(world: &World, app: &str, at_a_time: usize) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let tally = Arc::new(Mutex::new(Report::default()));
         let mut running = JoinSet::new();
         let api = world.api::<Pod>();
-        for _ in 0..WORKERS {
+        for _ in 0..at_a_time {
             let (api, pod) = (api.clone(), pod(app)?);
             running.spawn(create(api, pod, Arc::clone(&tally), stopped.clone()));
         }

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod chain;
+pub mod cli;
 pub mod creations;
 pub mod dial;
 pub mod figures;

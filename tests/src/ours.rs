@@ -12,11 +12,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::kubectl;
+use crate::registration::Registration;
 use crate::wait::eventually;
 use crate::world::condition;
 
 /// Where it is installed.
 pub const NAMESPACE: &str = "clb-gate";
+/// How many controllers and webhooks there are.
+pub const INSTALLED: usize = 2;
 /// Image start, caches, election, and two busy cores.
 const STARTED: Duration = Duration::from_secs(90);
 
@@ -156,6 +159,36 @@ pub async fn set(key: &str, value: &str) -> Result<()> {
     kubectl::run(&[&settings[..], &merge].concat())
         .await
         .map(drop)
+}
+
+/// Takes the stage with three webhooks and `failurePolicy: Fail`, and gives it back as it was.
+pub async fn strictly<F: Future<Output = Result<()>>>(
+    client: &Client,
+    journey: impl FnOnce() -> F,
+) -> Result<()> {
+    let webhooks = INSTALLED + 1;
+    Part::Webhook.scale(client, webhooks).await?;
+    set_policy(client, "Fail").await?;
+    let outcome = journey().await;
+    set_policy(client, "Ignore").await?;
+    Part::Webhook.scale(client, INSTALLED).await?;
+    outcome
+}
+
+/// Sets `failurePolicy` and waits until the registration has it.
+pub async fn set_policy(client: &Client, policy: &str) -> Result<()> {
+    set("failurePolicy", policy).await?;
+    let registration = Registration::new(client);
+    eventually("the registration has the policy", STARTED, || async {
+        let found = registration.there().await?.webhooks.unwrap_or_default();
+        let pods = found.first().and_then(|entry| entry.failure_policy.clone());
+        Ok(if pods.as_deref() == Some(policy) {
+            Ok(())
+        } else {
+            Err(format!("it has {pods:?}"))
+        })
+    })
+    .await
 }
 
 /// Waits until somebody leads; the pod's name.
