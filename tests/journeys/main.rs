@@ -18,6 +18,7 @@ mod quiet;
 mod rebuilt;
 mod reload;
 mod reuse;
+mod rights;
 mod rollout;
 mod tampering;
 mod tke;

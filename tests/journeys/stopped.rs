@@ -42,11 +42,11 @@ async fn power_fails(world: &World) -> Result<()> {
     all_is_well(world).await?;
     println!("  all is well after {:.1?}", start.elapsed());
 
-    // As after a power cut that no container outlives: not one pod of ours is left.
+    // Not one of our pods is left, and with Fail nobody lets a pod through but in our namespace.
     let start = Instant::now();
     Part::Webhook.force_away().await?;
     Part::Controller.force_away().await?;
-    println!("all of clb-gate's pods killed at once:");
+    println!("all of clb-gate's pods deleted at once, by force:");
     first_pod(world, start).await?;
     all_is_well(world).await?;
     println!("  all is well after {:.1?}", start.elapsed());
