@@ -126,7 +126,7 @@ soak-crash: build ## Kill the controller at random points of a story: RUNS=50, S
 soak-certs: build ## Rotate, reload, tamper and interrupt for long: ROTATIONS=10
 	@$(IN_HOST) --test journeys --test rotation --test stopped --no-run
 	@exec $(HOST) run -- "set -o pipefail; { \
-	  ROTATIONS='$(or $(ROTATIONS),10)' ROLLOUTS=5 INTERRUPTIONS=20 $(IN_HOST) --test rotation --test stopped -- --nocapture && \
+	  ROTATIONS='$(or $(ROTATIONS),10)' ROLLOUTS=5 LONG=1 $(IN_HOST) --test rotation --test stopped -- --nocapture && \
 	  TAMPER_TRIES=100 RELOADS=100 QUIET_SECONDS=600 $(IN_HOST) --test journeys -- --nocapture tampering reload rebuilt quiet; \
 	  } 2>&1 | tee target/soak-certs.log"
 

@@ -1,6 +1,6 @@
 //! While nothing changes, clb-gate writes nothing but its lease and the canary's dry run.
 //!
-//! `QUIET_SECONDS` says for how long to look (65).
+//! `QUIET_SECONDS` says for how long to look (40).
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use clb_gate_tests::chain::Chain;
 use clb_gate_tests::stage::{PATIENCE, alone};
 use tokio::time::sleep;
 
-/// The canary is once a minute, and nothing of the controller is rarer.
-const QUIET: u64 = 65;
+/// Longer than anything but the canary sleeps, which comes once a minute.
+const QUIET: u64 = 40;
 /// For what other journeys have left to be done.
 const CALM: Duration = Duration::from_secs(5);
 

@@ -2,7 +2,7 @@
 //! takes them and it refuses every pod that no webhook has seen: not one creation fails.
 //!
 //! `ROTATIONS` says how many CA rotations in a row (1), `ROLLOUTS` how many rollouts meanwhile (1),
-//! `INTERRUPTIONS` how many steps of a rotation are interrupted (2). A program of its own, because with
+//! `LONG=1` that a rotation is interrupted at every step. A program of its own, because with
 //! `failurePolicy: Fail` it would disturb others.
 
 use std::collections::BTreeSet;
@@ -35,6 +35,8 @@ const WEBHOOKS: usize = INSTALLED + 1;
 const LEAD_IN: Duration = Duration::from_secs(2);
 /// How long the API server may need to hear of a changed `EndpointSlice`, which it watches.
 const HEARD_MS: i64 = 500;
+/// Where a rotation is interrupted in a short form: after the new CA is made, and after it is published.
+const SHORT: [(usize, Signal); 2] = [(3, Signal::SIGINT), (4, Signal::SIGKILL)];
 
 #[test]
 fn no_creation_fails_while_certificates_rotate_and_webhooks_roll() {
@@ -55,7 +57,7 @@ async fn rotated_under_load(world: &World) -> Result<()> {
     let report = creations.stop().await;
     println!(
         "{rotations} CA rotations, {rotations} leaf rotations, {rollouts} rollouts of {WEBHOOKS} \
-         webhooks and each pod deleted: {}{}",
+         webhooks with pods deleted after each: {}{}",
         report.line(),
         report.failures()
     );
@@ -96,7 +98,7 @@ async fn roll(world: &World, times: usize) -> Result<()> {
             .iter()
             .filter(|pod| pod.metadata.deletion_timestamp.is_none());
         // A short form deletes one: each takes its successor's start.
-        let deleted = if times == 1 { 1 } else { WEBHOOKS };
+        let deleted = if is_long()? { WEBHOOKS } else { 1 };
         for pod in staying.take(deleted) {
             Part::Webhook.delete(&world.client, &pod.name_any()).await?;
             Part::Webhook.ready(&world.client, WEBHOOKS).await?;
@@ -197,22 +199,33 @@ fn causes(report: &Report) -> String {
 #[test]
 fn a_rotation_interrupted_anywhere_ends_well_when_run_again() {
     alone("interrupted", |world| async move {
-        let steps = number("INTERRUPTIONS", 2)?;
         let chain = Chain::new(&world.client)?;
         chain.settled(PATIENCE).await?;
-        for step in 1..=steps {
-            let signals = [Signal::SIGINT, Signal::SIGKILL];
-            // A short form takes them in turn.
-            let both = if steps > 2 { 2 } else { 1 };
-            for signal in signals.into_iter().cycle().skip(step % 2).take(both) {
-                if !interrupted(&chain, step, signal).await? {
-                    println!("  a rotation has fewer than {step} steps");
-                    return Ok(());
-                }
+        if !is_long()? {
+            for (step, signal) in SHORT {
+                ensure!(interrupted(&chain, step, signal).await?, "no step {step}");
+            }
+            return Ok(());
+        }
+        println!("interrupted while a controller leads:");
+        at_every_step(&chain).await?;
+        println!("interrupted while nobody leads, so that the command does the work:");
+        Part::Controller.stop(&world.client).await?;
+        let outcome = at_every_step(&chain).await;
+        Part::Controller.scale(&world.client, INSTALLED).await?;
+        outcome
+    });
+}
+
+async fn at_every_step(chain: &Chain) -> Result<()> {
+    for step in 1.. {
+        for signal in [Signal::SIGINT, Signal::SIGKILL] {
+            if !interrupted(chain, step, signal).await? {
+                return Ok(());
             }
         }
-        Ok(())
-    });
+    }
+    Ok(())
 }
 
 /// Interrupts a rotation after so many lines of progress and runs it again; false where it ended before.
@@ -262,6 +275,10 @@ async fn gated(world: &World, port: u16) -> Result<()> {
     let service = Service::direct(&world.namespace, "load", LOAD_BALANCER, port);
     kubectl::apply(&service.yaml()).await?;
     world.webhooks_gate("load", true).await
+}
+
+fn is_long() -> Result<bool> {
+    Ok(number("LONG", 0)? > 0)
 }
 
 fn number(variable: &str, otherwise: usize) -> Result<usize> {
