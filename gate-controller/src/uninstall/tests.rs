@@ -64,7 +64,7 @@ impl Server {
 impl State {
     fn answer(&mut self, method: &Method, path: &str, query: Option<&str>) -> (StatusCode, Value) {
         match (method, path) {
-            (&Method::GET, "/api/v1/pods") => (StatusCode::OK, list(vec![])),
+            (&Method::GET, "/api/v1/pods") => (StatusCode::OK, list(&[])),
             (&Method::GET, "/api/v1/namespaces/clb-gate/pods") => {
                 assert!(query.unwrap().contains("controller"));
                 let pods = if self.controllers > 0 {
@@ -74,11 +74,11 @@ impl State {
                 };
                 self.controllers = self.controllers.saturating_sub(1);
                 self.log.push("LIST controllers".to_owned());
-                (StatusCode::OK, list(pods))
+                (StatusCode::OK, list(&pods))
             }
             (&Method::GET, "/api/v1/services") => {
                 let services = self.objects.get(SERVICE).cloned();
-                (StatusCode::OK, list(services.into_iter().collect()))
+                (StatusCode::OK, list(services.as_slice()))
             }
             (&Method::GET, path) => match self.objects.get(path) {
                 Some(found) => (StatusCode::OK, found.clone()),
@@ -118,7 +118,7 @@ fn path(object: &Object) -> String {
     }
 }
 
-fn list(items: Vec<Value>) -> Value {
+fn list(items: &[Value]) -> Value {
     json!({"metadata": {}, "items": items})
 }
 
