@@ -3,7 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Targets run one after another, but for the two hosts of `journeys`.
+ifndef SIDE_BY_SIDE
 .NOTPARALLEL:
+endif
 MAKEFLAGS += --no-print-directory
 
 # Where cargo puts static binaries: .cargo/config.toml names the machine's own target.
@@ -79,7 +82,7 @@ test: fmt lint deny unit conformance journeys ## All checks and tests, as CI run
 	@awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
 	  /^conformance:/ {passed += $$2; failed += $$5} \
 	  END {printf "make test: %d tests passed, %d failed, %d ignored\n", passed, failed, ignored; exit failed > 0}' \
-	  target/unit.log target/conformance.log target/journeys.log
+	  target/unit.log target/conformance.log target/journeys.log target/uninstall.log
 
 .PHONY: fmt
 fmt: cargo-present ## Check the formatting
@@ -108,13 +111,23 @@ conformance: build $(CACHE)/conformance/.requirements ## clb-sim against the API
 
 # With --workspace, because cargo would compile dependencies anew for another choice of packages.
 IN_HOST := cargo test --release --workspace --offline --features clb-gate-tests/journeys
-# Cargo runs them in the order of their names: uninstall comes last.
-JOURNEYS := $(IN_HOST) --test journeys --test crash --test misconfigured --test rotation --test stopped --test uninstall
+JOURNEYS := --test journeys --test crash --test misconfigured --test rotation --test stopped
 
+# To uninstall is to wait for two minutes: on a host of its own, beside the others.
 .PHONY: journeys
-journeys: build ## Journeys on a real cluster
-	@$(JOURNEYS) --no-run
-	@exec $(HOST) run -- "set -o pipefail; $(JOURNEYS) -- --nocapture 2>&1 | tee target/journeys.log"
+journeys: build ## Journeys on real clusters
+	@$(IN_HOST) $(JOURNEYS) --test uninstall --no-run
+	@exec setpriv --pdeathsig TERM $(MAKE) SIDE_BY_SIDE=1 -j2 journeys-of-life journey-of-the-end
+
+.PHONY: journeys-of-life
+journeys-of-life:
+	@exec $(HOST) run -- "set -o pipefail; $(IN_HOST) $(JOURNEYS) -- --nocapture 2>&1 | tee target/journeys.log"
+
+.PHONY: journey-of-the-end
+journey-of-the-end:
+	@exec $(HOST) run -- "$(IN_HOST) --test uninstall -- --nocapture" > target/uninstall.log 2>&1 \
+	  || { cat target/uninstall.log; exit 1; }
+	@grep -E '^(test|kubectl delete|clb-gate uninstall) ' target/uninstall.log
 
 .PHONY: soak-crash
 soak-crash: build ## Kill the controller at random points of a story: RUNS=50, SEED=N repeats one

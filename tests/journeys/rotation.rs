@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clb_gate_tests::chain::Chain;
-use clb_gate_tests::creations::{Creations, FULL_SPEED, Failure, Report};
+use clb_gate_tests::creations::{Creations, Failure, Pace, Report};
 use clb_gate_tests::operator::now;
 use clb_gate_tests::ours::{
     INSTALLED, NAMESPACE, Part, address, is_ready, kill_minus_nine, strictly,
@@ -50,7 +50,7 @@ async fn rotated_under_load(world: &World) -> Result<()> {
     let (rotations, rollouts) = (number("ROTATIONS", 1)?, number("ROLLOUTS", 1)?);
     let chain = Chain::new(&world.client)?;
     let before = chain.settled(PATIENCE).await?;
-    let creations = Creations::start(world, "load", FULL_SPEED)?;
+    let creations = Creations::start(world, "load", Pace::FULL)?;
     sleep(LEAD_IN).await;
     let done = try_join(rotate(rotations, &creations), roll(world, rollouts)).await;
     sleep(LEAD_IN).await;
@@ -118,7 +118,7 @@ fn a_killed_webhook_fails_no_call_but_those_to_it() {
 }
 
 async fn killed_under_load(world: &World) -> Result<()> {
-    let creations = Creations::start(world, "load", FULL_SPEED)?;
+    let creations = Creations::start(world, "load", Pace::FULL)?;
     sleep(LEAD_IN).await;
     let pods = Part::Webhook.pods(&world.client).await?;
     let victim = pods.iter().find(|pod| is_ready(pod)).context("a webhook")?;

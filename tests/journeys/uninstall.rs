@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use clb_gate_tests::creations::{Creations, Report};
+use clb_gate_tests::creations::{Creations, Pace, Report};
 use clb_gate_tests::operator::now;
 use clb_gate_tests::ours::{INSTALLED, Part, set_policy};
 use clb_gate_tests::registration::Registration;
@@ -23,8 +23,6 @@ const DELETED: &str = "--timeout=200s";
 const GONE: Duration = Duration::from_mins(1);
 /// Pods are created for so long after an uninstall.
 const AFTERWARDS: Duration = Duration::from_secs(3);
-/// One creation after the other: this is about when, not how many.
-const ONE: usize = 1;
 
 #[test]
 fn a_deleted_installation_leaves_nothing_behind() {
@@ -115,7 +113,7 @@ async fn under_load(
     what: &str,
     removal: impl AsyncFnOnce() -> Result<()>,
 ) -> Result<()> {
-    let creations = Creations::start(world, "load", ONE)?;
+    let creations = Creations::start(world, "load", Pace::STEADY)?;
     sleep(AFTERWARDS).await;
     let start = Instant::now();
     let removed = removal().await;

@@ -1,4 +1,4 @@
-//! Pods created without pause, as fast as the API server takes them, and each answer looked at.
+//! Pods created, as fast as the API server takes them or steadily, and each answer looked at.
 //!
 //! No scheduler takes them, and they are deleted in bulk meanwhile, so that etcd stays small. Nothing is
 //! tried again: a creation that failed is a pod that somebody's controller did not get.
@@ -21,8 +21,28 @@ use crate::operator::now;
 use crate::workload::IMAGE;
 use crate::world::gates;
 
-/// As many at a time as two cores cannot answer at once: the API server sets the pace.
-pub const FULL_SPEED: usize = 12;
+/// How fast pods are created.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// As many at a time.
+    pub at_a_time: usize,
+    /// Between an answer and the next creation.
+    pub pause: Duration,
+}
+
+impl Pace {
+    /// As many at a time as two cores cannot answer at once: the API server sets the pace.
+    pub const FULL: Self = Self {
+        at_a_time: 12,
+        pause: Duration::ZERO,
+    };
+    /// For when it is about when, not how many.
+    pub const STEADY: Self = Self {
+        at_a_time: 1,
+        pause: Duration::from_millis(40),
+    };
+}
+
 /// Between two bulk deletions: a few hundred pods each.
 const SWEEP: Duration = Duration::from_secs(2);
 /// After a failure, so that a broken API server is not asked ten thousand times a second.
@@ -94,15 +114,16 @@ pub struct Creations {
 }
 
 impl Creations {
-    /// Creates pods of an app in a world, so many at a time.
-    pub fn start(world: &World, app: &str, at_a_time: usize) -> Result<Self> {
+    /// Creates pods of an app in a world.
+    pub fn start(world: &World, app: &str, pace: Pace) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
         let tally = Arc::new(Mutex::new(Report::default()));
         let mut running = JoinSet::new();
         let api = world.api::<Pod>();
-        for _ in 0..at_a_time {
+        for _ in 0..pace.at_a_time {
             let (api, pod) = (api.clone(), pod(app)?);
-            running.spawn(create(api, pod, Arc::clone(&tally), stopped.clone()));
+            let (tally, stopped) = (Arc::clone(&tally), stopped.clone());
+            running.spawn(create(api, pod, pace.pause, tally, stopped));
         }
         running.spawn(sweep(api, app.to_owned(), stopped));
         Ok(Self {
@@ -145,6 +166,7 @@ fn pod(app: &str) -> Result<Pod> {
 async fn create(
     api: Api<Pod>,
     pod: Pod,
+    pause: Duration,
     tally: Arc<Mutex<Report>>,
     stopped: watch::Receiver<bool>,
 ) {
@@ -166,9 +188,7 @@ async fn create(
                 Err(error) => tally.failed.push(failure(error.to_string())),
             }
         }
-        if failed {
-            sleep(AFTER_FAILURE).await;
-        }
+        sleep(if failed { AFTER_FAILURE } else { pause }).await;
     }
 }
 
