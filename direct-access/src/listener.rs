@@ -124,11 +124,11 @@ impl HealthCheck {
                 http_version: None,
                 ..self.clone()
             },
-            Protocol::Tcp | Protocol::Http | Protocol::Https if ping => Self {
+            Protocol::Tcp | Protocol::TcpSsl | Protocol::Http | Protocol::Https if ping => Self {
                 check_type: None,
                 ..self.clone()
             },
-            Protocol::Tcp | Protocol::Http | Protocol::Https => self.clone(),
+            Protocol::Tcp | Protocol::TcpSsl | Protocol::Http | Protocol::Https => self.clone(),
         }
     }
 

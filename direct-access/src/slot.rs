@@ -9,6 +9,8 @@ pub enum Protocol {
     Tcp,
     /// UDP.
     Udp,
+    /// TCP behind TLS that the CLB ends: needs a certificate.
+    TcpSsl,
     /// HTTP: its targets hang on rules.
     Http,
     /// HTTPS: its targets hang on rules.
@@ -39,6 +41,7 @@ impl Protocol {
         match self {
             Self::Tcp => "TCP",
             Self::Udp => "UDP",
+            Self::TcpSsl => "TCP_SSL",
             Self::Http => "HTTP",
             Self::Https => "HTTPS",
         }
@@ -47,7 +50,7 @@ impl Protocol {
     /// Its port space.
     pub const fn space(self) -> Space {
         match self {
-            Self::Tcp | Self::Http | Self::Https => Space::Stream,
+            Self::Tcp | Self::TcpSsl | Self::Http | Self::Https => Space::Stream,
             Self::Udp => Space::Datagram,
         }
     }
@@ -97,6 +100,7 @@ mod tests {
         assert_ne!(Protocol::Tcp.at(80), Protocol::Udp.at(80));
         assert_eq!(Space::of("QUIC"), Protocol::Udp.space());
         assert_eq!(Space::of("TCP_SSL"), Protocol::Tcp.space());
+        assert_eq!(Protocol::TcpSsl.at(443), Protocol::Https.at(443));
     }
 
     #[test]

@@ -137,6 +137,7 @@ impl Actor<'_> {
         let protocol = match protocol {
             direct_access::Protocol::Tcp => Protocol::Tcp,
             direct_access::Protocol::Udp => Protocol::Udp,
+            direct_access::Protocol::TcpSsl => Protocol::TcpSsl,
             direct_access::Protocol::Http => Protocol::Http,
             direct_access::Protocol::Https => Protocol::Https,
         };
