@@ -1,7 +1,8 @@
 //! Pods created, as fast as the API server takes them or steadily, and each answer looked at.
 //!
-//! No scheduler takes them, and they are deleted in bulk meanwhile, so that etcd stays small. Nothing is
-//! tried again: a creation that failed is a pod that somebody's controller did not get.
+//! No scheduler takes them. Each creator deletes its own in bulk now and then, so that there are never more
+//! than some hundreds, however fast they come. Nothing is tried again: a creation that failed is a pod that
+//! somebody's controller did not get.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +44,10 @@ impl Pace {
     };
 }
 
-/// Between two bulk deletions: a few hundred pods each.
-const SWEEP: Duration = Duration::from_secs(2);
+/// So many of a creator's pods are deleted at once.
+const SWEEP: usize = 25;
+/// Which creator made a pod.
+const CREATOR: &str = "creator";
 /// After a failure, so that a broken API server is not asked ten thousand times a second.
 const AFTER_FAILURE: Duration = Duration::from_millis(20);
 /// Failures that are told one by one.
@@ -120,12 +123,16 @@ impl Creations {
         let tally = Arc::new(Mutex::new(Report::default()));
         let mut running = JoinSet::new();
         let api = world.api::<Pod>();
-        for _ in 0..pace.at_a_time {
-            let (api, pod) = (api.clone(), pod(app)?);
-            let (tally, stopped) = (Arc::clone(&tally), stopped.clone());
-            running.spawn(create(api, pod, pace.pause, tally, stopped));
+        for number in 0..pace.at_a_time {
+            let creator = Creator {
+                api: api.clone(),
+                pod: pod(app, number)?,
+                all: ListParams::default().labels(&format!("app={app},{CREATOR}={number}")),
+                pause: pace.pause,
+                tally: Arc::clone(&tally),
+            };
+            running.spawn(creator.run(stopped.clone()));
         }
-        running.spawn(sweep(api, app.to_owned(), stopped));
         Ok(Self {
             stop,
             running,
@@ -153,9 +160,12 @@ impl Creations {
 }
 
 /// A pod that nobody schedules.
-fn pod(app: &str) -> Result<Pod> {
+fn pod(app: &str, creator: usize) -> Result<Pod> {
     Ok(serde_json::from_value(json!({
-        "metadata": {"generateName": format!("{app}-"), "labels": {"app": app}},
+        "metadata": {
+            "generateName": format!("{app}-"),
+            "labels": {"app": app, CREATOR: creator.to_string()},
+        },
         "spec": {
             "schedulerName": "nobody",
             "containers": [{"name": "sample", "image": IMAGE}],
@@ -163,48 +173,57 @@ fn pod(app: &str) -> Result<Pod> {
     }))?)
 }
 
-async fn create(
+/// One who creates a pod after the other.
+struct Creator {
     api: Api<Pod>,
     pod: Pod,
+    /// What it made.
+    all: ListParams,
     pause: Duration,
     tally: Arc<Mutex<Report>>,
-    stopped: watch::Receiver<bool>,
-) {
-    while !*stopped.borrow() {
+}
+
+impl Creator {
+    async fn run(self, stopped: watch::Receiver<bool>) {
+        let mut made = 0_usize;
+        while !*stopped.borrow() {
+            let failed = self.create().await;
+            made += 1;
+            if made.is_multiple_of(SWEEP) {
+                self.sweep().await;
+            }
+            sleep(if failed { AFTER_FAILURE } else { self.pause }).await;
+        }
+        self.sweep().await;
+    }
+
+    /// Whether it failed.
+    async fn create(&self) -> bool {
         let (begun, start) = (now().unwrap_or_default(), Instant::now());
-        let answer = api.create(&PostParams::default(), &pod).await;
+        let answer = self.api.create(&PostParams::default(), &self.pod).await;
         let failure = |why| Failure {
             begun,
             ended: now().unwrap_or_default(),
             why,
         };
         let failed = answer.is_err();
-        {
-            let mut tally = tally.lock();
-            tally.slowest = tally.slowest.max(start.elapsed());
-            match answer {
-                Ok(pod) if gates(&pod) == 1 => tally.gated += 1,
-                Ok(_) => tally.ungated.push(failure("no gate".to_owned())),
-                Err(error) => tally.failed.push(failure(error.to_string())),
-            }
+        let mut tally = self.tally.lock();
+        tally.slowest = tally.slowest.max(start.elapsed());
+        match answer {
+            Ok(pod) if gates(&pod) == 1 => tally.gated += 1,
+            Ok(_) => tally.ungated.push(failure("no gate".to_owned())),
+            Err(error) => tally.failed.push(failure(error.to_string())),
         }
-        sleep(if failed { AFTER_FAILURE } else { pause }).await;
+        failed
     }
-}
 
-async fn sweep(api: Api<Pod>, app: String, mut stopped: watch::Receiver<bool>) {
-    let all = ListParams::default().labels(&format!("app={app}"));
-    let at_once = DeleteParams {
-        grace_period_seconds: Some(0),
-        propagation_policy: Some(PropagationPolicy::Background),
-        ..DeleteParams::default()
-    };
-    loop {
-        // What is left over goes with the next one, at last with the namespace.
-        let _ = api.delete_collection(&at_once, &all).await;
-        tokio::select! {
-            () = sleep(SWEEP) => {}
-            _ = stopped.changed() => return,
-        }
+    async fn sweep(&self) {
+        let at_once = DeleteParams {
+            grace_period_seconds: Some(0),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        // What is left over goes with the next ones, at last with the namespace.
+        let _ = self.api.delete_collection(&at_once, &self.all).await;
     }
 }
