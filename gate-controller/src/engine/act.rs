@@ -47,6 +47,11 @@ impl ActError {
         matches!(self, Self::Call(error) if error.kind() == Kind::Quota)
     }
 
+    /// Whether what it was about does not exist.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Call(error) if error.kind() == Kind::Gone)
+    }
+
     /// Whether the API refused what was asked, so that asking for something else may succeed.
     pub(super) fn is_refusal(&self) -> bool {
         match self {

@@ -51,6 +51,10 @@ impl Writer {
                 self.memory.unread.task = done.task;
                 self.publish();
             }
+            // Deleted before, by a call whose task a read overtook, or by somebody else.
+            Err(error) if operation.deletes() && error.is_gone() => {
+                self.memory.wrote(&operation, &[], &self.context.cluster_id);
+            }
             Err(error) => self.refused(&operation, &error)?,
         }
         read?;

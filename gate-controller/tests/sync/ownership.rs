@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::settles::{bound, config, while_it_works};
 use super::town::{listeners, operate};
-use super::world::{LOAD_BALANCER, World, desired, service, tag, target};
+use super::world::{LOAD_BALANCER, World, desired, every_call_takes, service, tag, target};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A re-read, and the call that mends what it finds.
@@ -292,4 +292,29 @@ async fn a_hundred_load_balancers_that_begin_together_are_asked_about_by_twentie
         world.clb.calls()
     );
     assert!(took < SECOND * 60, "{took:?}");
+}
+
+/// A read that overtakes the task of a deletion still shows the listener, which is then deleted again.
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_already_was_deleted() {
+    let world = World::new(config(100));
+    let story = async {
+        world.want(desired(80, 0..1));
+        bound(&world, 1).await;
+        // Tasks were done with their answers so far.
+        world.clb.set_delays(clb_sim::Delays {
+            task_ms: 1500,
+            ..every_call_takes(100)
+        });
+        world.want(Desired::default());
+        let mut problems = vec![];
+        for _ in 0..600 {
+            problems.extend(world.view().problem.clone());
+            sleep(SECOND / 10).await;
+        }
+        problems
+    };
+    let problems = while_it_works(&world, story).await;
+    assert!(listeners(&world).is_empty());
+    assert_eq!(problems, Vec::<String>::new());
 }
