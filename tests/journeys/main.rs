@@ -7,6 +7,7 @@ mod bad_input;
 mod created;
 mod data_path;
 mod foreign;
+mod guides;
 mod healing;
 mod host;
 mod injection;
