@@ -83,11 +83,11 @@ async fn come(world: &World, id: &str, operator: &Operator) -> Result<()> {
 }
 
 /// The API takes 500 targets in a call. The first of a burst is not kept waiting for the others, which
-/// are waited for until they pause, for 3 s at most: two calls. To a controller on a busy machine the
+/// are waited for until they pause, for 5 s at most: two calls. To a controller on a busy machine the
 /// burst lasts longer than it took to make, and may pause in between, which shows in when its calls came:
 /// each pause of 600 ms may end a call.
 fn register_calls(at: &[i64]) -> usize {
-    const LONGEST_MS: i64 = 3000;
+    const LONGEST_MS: i64 = 5000;
     const PAUSE_MS: usize = 600;
     let span = at
         .last()
