@@ -32,10 +32,11 @@ const PODS_HARDWARE: &str = "02:63:6c:62:00:02";
 pub(crate) const NODES: [Node; 2] = [Node { number: 1 }, Node { number: 2 }];
 
 /// Settings of every network namespace. A load test opens far more connections from one address
-/// than a machine's defaults allow: about 28,000 ports and 60 s of `TIME_WAIT` each.
+/// than a machine's defaults allow: about 28,000 ports and 60 s of `TIME_WAIT` each. Below 20,000 programs
+/// listen: a connection that happened to have such a port would keep them from it.
 const SETTINGS: &[(&str, &str)] = &[
     ("net/ipv4/ip_forward", "1"),
-    ("net/ipv4/ip_local_port_range", "1024 65000"),
+    ("net/ipv4/ip_local_port_range", "20000 65000"),
     ("net/ipv4/tcp_tw_reuse", "1"),
     ("net/core/somaxconn", "8192"),
     ("net/ipv4/tcp_max_syn_backlog", "8192"),
