@@ -55,7 +55,7 @@ async fn rebuilt<F: Future<Output = Result<Certificate>>>(
         "{what}: all is well {:.1?} after a controller leads",
         led.elapsed()
     );
-    status_is_green().await?;
+    cli::status_is_green(PATIENCE).await?;
     Part::Controller.ready(&world.client, INSTALLED).await?;
     Ok(settled)
 }
@@ -167,23 +167,6 @@ fn a_ca_near_its_end_while_everything_was_stopped() {
         ensure!(after.ca.facts().not_after > ends);
         world.webhooks_gate("web", true).await
     });
-}
-
-/// What a person would look at.
-async fn status_is_green() -> Result<()> {
-    eventually("certs status says that all is well", PATIENCE, || async {
-        let status = cli::run(&["certs", "status"]).await?;
-        Ok(if status.code == Some(0) {
-            Ok(())
-        } else {
-            Err(format!(
-                "exit code {:?}: {}",
-                status.code,
-                status.lines.join("\n")
-            ))
-        })
-    })
-    .await
 }
 
 fn trust(

@@ -17,7 +17,6 @@ use clb_gate_tests::ours::{
     INSTALLED, NAMESPACE, Part, address, is_ready, kill_minus_nine, strictly,
 };
 use clb_gate_tests::stage::{LOAD_BALANCER, PATIENCE, alone};
-use clb_gate_tests::wait::eventually;
 use clb_gate_tests::workload::Service;
 use clb_gate_tests::{World, cli, kubectl};
 use futures::future::try_join;
@@ -251,23 +250,10 @@ async fn interrupted(chain: &Chain, step: usize, signal: Signal) -> Result<bool>
         if struck { "" } else { ", too late" },
         again.lines.len()
     );
-    green().await?;
+    cli::status_is_green(PATIENCE).await?;
     let after = chain.settled(PATIENCE).await?;
     ensure!(after.ca.der() != before.ca.der(), "the CA is the old one");
     Ok(true)
-}
-
-/// What a person would look at.
-async fn green() -> Result<()> {
-    eventually("certs status says that all is well", PATIENCE, || async {
-        let status = cli::run(&["certs", "status"]).await?;
-        Ok(if status.code == Some(0) {
-            Ok(())
-        } else {
-            Err(status.lines.join("\n"))
-        })
-    })
-    .await
 }
 
 /// A Service whose pods get the gate from every webhook.

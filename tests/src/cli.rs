@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::wait::eventually;
+
 /// No command takes longer.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -40,6 +42,20 @@ pub async fn done(args: &[&str]) -> Result<Ended> {
         ended.lines.join("\n")
     );
     Ok(ended)
+}
+
+/// Waits until `certs status` says that all is well: what a person would look at.
+pub async fn status_is_green(within: Duration) -> Result<()> {
+    eventually("certs status says that all is well", within, || async {
+        let status = run(&["certs", "status"]).await?;
+        Ok(if status.code == Some(0) {
+            Ok(())
+        } else {
+            let lines = status.lines.join("\n");
+            Err(format!("exit code {:?}: {lines}", status.code))
+        })
+    })
+    .await
 }
 
 /// A call that is under way.
