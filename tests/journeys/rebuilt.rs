@@ -14,7 +14,7 @@ use clb_gate_tests::ours::{INSTALLED, NAMESPACE, Part};
 use clb_gate_tests::registration::Registration;
 use clb_gate_tests::stage::{LOAD_BALANCER, PATIENCE, alone};
 use clb_gate_tests::wait::eventually;
-use clb_gate_tests::workload::{IMAGE, Service};
+use clb_gate_tests::workload::{Service, unscheduled};
 use clb_gate_tests::world::gates;
 use jiff::SignedDuration;
 use k8s_openapi::ByteString;
@@ -22,7 +22,6 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::PostParams;
-use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Stops the controllers, breaks something, and starts them again; prints how long after a controller
@@ -78,15 +77,10 @@ async fn somebody_leads(world: &World) -> Result<Instant> {
 
 /// One pod of `web`, created now; how many gates it got.
 async fn created(world: &World) -> Result<usize> {
-    let pod: Pod = serde_json::from_value(json!({
-        "metadata": {"generateName": "web-", "labels": {"app": "web"}},
-        "spec": {
-            "schedulerName": "nobody",
-            "containers": [{"name": "sample", "image": IMAGE}],
-        },
-    }))?;
     let pods = world.api::<Pod>();
-    let made = pods.create(&PostParams::default(), &pod).await;
+    let made = pods
+        .create(&PostParams::default(), &unscheduled("web")?)
+        .await;
     Ok(gates(&made.context("a pod")?))
 }
 

@@ -8,12 +8,11 @@ use clb_gate_tests::chain::Chain;
 use clb_gate_tests::ours::{INSTALLED, Part, set_policy};
 use clb_gate_tests::stage::{PATIENCE, alone, serve};
 use clb_gate_tests::wait::eventually;
-use clb_gate_tests::workload::{IMAGE, Service};
+use clb_gate_tests::workload::{Service, unscheduled};
 use clb_gate_tests::world::gates;
 use clb_gate_tests::{World, power};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
-use serde_json::json;
 use tokio::time::Instant;
 
 /// Nodes, webhooks and controllers start at the same time on two cores.
@@ -55,13 +54,7 @@ async fn power_fails(world: &World) -> Result<()> {
 
 /// Tries to create a pod until one is, as somebody's controller does; it must have the gate.
 async fn first_pod(world: &World, start: Instant) -> Result<()> {
-    let pod: Pod = serde_json::from_value(json!({
-        "metadata": {"generateName": "first-", "labels": {"app": "web"}},
-        "spec": {
-            "schedulerName": "nobody",
-            "containers": [{"name": "sample", "image": IMAGE}],
-        },
-    }))?;
+    let pod = unscheduled("web")?;
     let pods = world.api::<Pod>();
     let mut refused = 0;
     let made = eventually("a pod can be created", BACK, || {

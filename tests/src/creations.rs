@@ -12,14 +12,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams, PropagationPolicy};
 use parking_lot::Mutex;
-use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::World;
 use crate::operator::now;
-use crate::workload::IMAGE;
+use crate::workload::unscheduled;
 use crate::world::gates;
 
 /// How fast pods are created.
@@ -159,18 +158,12 @@ impl Creations {
     }
 }
 
-/// A pod that nobody schedules.
+/// Marked with who creates it.
 fn pod(app: &str, creator: usize) -> Result<Pod> {
-    Ok(serde_json::from_value(json!({
-        "metadata": {
-            "generateName": format!("{app}-"),
-            "labels": {"app": app, CREATOR: creator.to_string()},
-        },
-        "spec": {
-            "schedulerName": "nobody",
-            "containers": [{"name": "sample", "image": IMAGE}],
-        },
-    }))?)
+    let mut pod = unscheduled(app)?;
+    let labels = pod.metadata.labels.get_or_insert_default();
+    labels.insert(CREATOR.to_owned(), creator.to_string());
+    Ok(pod)
 }
 
 /// One who creates a pod after the other.

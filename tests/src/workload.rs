@@ -1,5 +1,8 @@
 //! The YAML of a sample workload and its Service, as a user would write it.
 
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
+
 /// The sample image of the test host: HTTP on 8080, serves on for a while after SIGTERM.
 pub const IMAGE: &str = "localhost/sample:latest";
 
@@ -134,4 +137,15 @@ metadata:
 "
         )
     }
+}
+
+/// A pod of an app that no scheduler takes: for what happens to its creation.
+pub fn unscheduled(app: &str) -> serde_json::Result<Pod> {
+    serde_json::from_value(json!({
+        "metadata": {"generateName": format!("{app}-"), "labels": {"app": app}},
+        "spec": {
+            "schedulerName": "nobody",
+            "containers": [{"name": "sample", "image": IMAGE}],
+        },
+    }))
 }
