@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 pub(crate) const PREFIX: &str = "/_sim/";
 
 /// What is served, for someone who asks for something else.
-const SERVED: &str = "GET calls, state, faults, security-groups, quotas, delays, behaviour; \
+const SERVED: &str = "GET calls, state, faults, security-groups, certificates, quotas, delays, behaviour; \
     POST reset-calls, faults, foreign-writers, security-groups, accounts, roles, targets, do; \
-    PUT quotas, delays, behaviour, temporary-credentials; DELETE faults, security-groups, targets, \
-    accounts/ID, load-balancers/ID, load-balancers/ID/listeners/ID";
+    PUT certificates/ID, quotas, delays, behaviour, temporary-credentials; DELETE faults, \
+    security-groups, targets, certificates/ID, accounts/ID, load-balancers/ID, load-balancers/ID/listeners/ID";
 
 /// Answers one operator call.
 pub(crate) fn answer(api: &Api, parts: &Parts, body: &Bytes) -> (StatusCode, Value) {

@@ -2,6 +2,7 @@
 //! settings changed at run time.
 
 use crate::api::Api;
+use crate::certificates_door;
 use crate::refusal::Refusal;
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -27,6 +28,9 @@ pub(crate) fn answer(api: &Api, method: &Method, path: &str, body: &[u8]) -> Opt
             operate(api, "DeleteListener", &ids)
         }
         ("POST", ["foreign-writers"]) => foreign_writer(api, body),
+        ("GET", ["certificates"]) => Ok(api.shared.with(|model, _| certificates_door::show(model))),
+        ("PUT", ["certificates", id]) => certificates_door::put(&api.shared, id, body),
+        ("DELETE", ["certificates", id]) => certificates_door::remove(&api.shared, id),
         ("POST", ["accounts"]) => account(api, body),
         ("DELETE", ["accounts", id]) => known(api.accounts.lock().remove(id)),
         ("POST", ["roles"]) => read(body).map(|role| {

@@ -21,6 +21,9 @@
 //! - With the health check off, `HealthStatus` is false and the detail is `Close`.
 //! - A target that was never judged (`Unknown`) gets no traffic, also when all others are dead.
 //! - Temporary credentials share their role's rate limit.
+//! - A certificate id that nobody uploaded is accepted, and handshakes that need it fail
+//!   (`--check-certificates`: refused).
+//! - A request on layer 7 is not tried again at another target.
 //! - Targets at weight 0 do not count when it is asked whether all targets are dead.
 
 mod accounts;
@@ -28,6 +31,7 @@ mod admin;
 mod admin_edits;
 mod api;
 mod calls;
+mod certificates_door;
 mod cidr;
 mod clock;
 mod faults;

@@ -60,6 +60,9 @@ pub(crate) struct BehaviourArgs {
     /// Give new load balancers a domain instead of a VIP
     #[arg(long)]
     domain_for_vip: bool,
+    /// Refuse certificate ids that nobody uploaded
+    #[arg(long)]
+    check_certificates: bool,
     /// `DescribeTaskStatus` does not know batch calls
     #[arg(long)]
     batch_without_task: bool,
@@ -113,6 +116,7 @@ impl From<BehaviourArgs> for Behaviour {
             ignore_tags: args.ignore_tags,
             create_without_ids: args.create_without_ids,
             domain_for_vip: args.domain_for_vip,
+            check_certificates: args.check_certificates,
             batch_without_task: args.batch_without_task,
             traffic_mbps: args.traffic_mbps,
         }

@@ -21,9 +21,9 @@ ACTIONS = """
 BatchDeregisterTargets BatchModifyTargetTag BatchModifyTargetWeight BatchRegisterTargets
 CreateListener CreateLoadBalancer CreateRule DeleteListener DeleteLoadBalancer
 DeleteLoadBalancerListeners DeleteRule DeregisterTargets DescribeListeners DescribeLoadBalancers
-DescribeQuota DescribeTargetHealth DescribeTargets DescribeTaskStatus ModifyListener
-ModifyLoadBalancerAttributes ModifyRule ModifyTargetPort ModifyTargetWeight RegisterTargets
-SetLoadBalancerSecurityGroups
+DescribeQuota DescribeTargetHealth DescribeTargets DescribeTaskStatus ModifyDomain
+ModifyDomainAttributes ModifyListener ModifyLoadBalancerAttributes ModifyRule ModifyTargetPort
+ModifyTargetWeight RegisterTargets SetLoadBalancerSecurityGroups
 """.split()
 
 

@@ -1,4 +1,4 @@
-"""CreateRule, ModifyRule, DeleteRule, and rules as DescribeListeners shows them."""
+"""CreateRule, ModifyRule, DeleteRule, what changes domains, and rules as DescribeListeners shows them."""
 
 from typing import Any
 
@@ -171,6 +171,53 @@ def test_modifications_beyond_the_limits_are_refused(api: Api, lb: str, http: st
     before = as_dict(rules(api, lb, http)[location])
     api.refused("ModifyRule", BAD_VALUE, LoadBalancerId=lb, ListenerId=http, LocationId=location, **wrong)
     assert as_dict(rules(api, lb, http)[location]) == before
+
+
+def test_a_domain_is_renamed_in_all_its_rules(api: Api, lb: str, http: str) -> None:
+    first, second = (new_rule(api, lb, http, "a.example", url) for url in ("/1", "/2"))
+    other = new_rule(api, lb, http, "b.example")
+    call = {"LoadBalancerId": lb, "ListenerId": http}
+    api.write("ModifyDomain", Domain="a.example", NewDomain="c.example", **call)
+    found = {location: rule.Domain for location, rule in rules(api, lb, http).items()}
+    assert found == {first: "c.example", second: "c.example", other: "b.example"}
+    api.write("ModifyDomainAttributes", Domain="c.example", NewDomains=["d.example", "e.example"], **call)
+    assert rules(api, lb, http)[first].Domains == ["d.example", "e.example"]
+    assert rules(api, lb, http)[first].DefaultServer
+    api.write("ModifyDomainAttributes", Domain="b.example", DefaultServer=True, **call)
+    assert [location for location, rule in rules(api, lb, http).items() if rule.DefaultServer] == [other]
+
+
+def test_a_domain_with_sni_changes_certificate_and_http2(api: Api, lb: str) -> None:
+    https = new_listener(api, lb, 8443, "HTTPS", SniSwitch=1)
+    old, new = ({"SSLMode": "UNIDIRECTIONAL", "CertId": name} for name in ("cert0001", "cert0002"))
+    location = new_rule(api, lb, https, Certificate=old)
+    call = {"LoadBalancerId": lb, "ListenerId": https, "Domain": "a.example"}
+    api.write("ModifyDomainAttributes", Certificate=new, Http2=True, **call)
+    rule = rules(api, lb, https)[location]
+    assert (rule.Certificate.CertId, rule.Http2) == ("cert0002", True)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"NewDomain": "taken.example"},
+        {"NewDomain": "x" * 81},
+        {"NewDomain": "c.example", "NewDomains": ["d.example"]},
+        {"Http2": True},
+        {"Certificate": {"SSLMode": "UNIDIRECTIONAL", "CertId": "cert0001"}},
+        {"DefaultServer": False},
+        {"NewDefaultServerDomain": "nobody.example"},
+        {"Domain": "nobody.example", "NewDomain": "c.example"},
+    ],
+    ids=str,
+)
+def test_bad_changes_of_a_domain_are_refused(api: Api, lb: str, http: str, wrong: dict[str, Any]) -> None:
+    new_rule(api, lb, http, "a.example")
+    new_rule(api, lb, http, "taken.example")
+    before = {location: as_dict(rule) for location, rule in rules(api, lb, http).items()}
+    call = {"LoadBalancerId": lb, "ListenerId": http, "Domain": "a.example"} | wrong
+    api.refused("ModifyDomainAttributes", BAD_VALUE, "MissingParameter", **call)
+    assert {location: as_dict(rule) for location, rule in rules(api, lb, http).items()} == before
 
 
 def test_rules_are_deleted_by_id(api: Api, lb: str, http: str) -> None:

@@ -51,6 +51,8 @@ def writes(ids: dict[str, str]) -> dict[str, dict[str, Any]]:
         "DeleteLoadBalancerListeners": {"LoadBalancerId": ids["lb"]},
         "DeleteRule": {**rule, "LocationIds": [ids["location"]]},
         "DeregisterTargets": {**one, "Targets": [BOUND]},
+        "ModifyDomain": {**rule, "Domain": "a.example", "NewDomain": "b.example"},
+        "ModifyDomainAttributes": {**rule, "Domain": "a.example", "NewDomain": "b.example"},
         "ModifyListener": {**one, "ListenerName": "new"},
         "ModifyLoadBalancerAttributes": {"LoadBalancerId": ids["lb"], "LoadBalancerName": "new"},
         "ModifyRule": {**rule, "LocationId": ids["location"], "Url": "/new"},

@@ -2,8 +2,8 @@
 
 use super::params::{self, Params};
 use super::{
-    account, batch, batch_modify, bound, change_load_balancer, create_load_balancer, health,
-    listener_changes, listeners, load_balancers, rules, target_port, targets,
+    account, batch, batch_modify, bound, change_load_balancer, create_load_balancer, domains,
+    health, listener_changes, listeners, load_balancers, rules, target_port, targets,
 };
 use crate::clock::Millis;
 use crate::refusal::Refusal;
@@ -118,6 +118,10 @@ const ACTIONS: &[Action] = &[
     read("DescribeTargets", |m, c, b| run(m, c, b, bound::describe)),
     read("DescribeTaskStatus", |m, c, b| {
         run(m, c, b, account::task_status)
+    }),
+    write("ModifyDomain", |m, c, b| run(m, c, b, domains::rename)),
+    write("ModifyDomainAttributes", |m, c, b| {
+        run(m, c, b, domains::modify)
     }),
     write("ModifyListener", |m, c, b| {
         run(m, c, b, listener_changes::modify)

@@ -1,8 +1,8 @@
 //! `ModifyListener`, `DeleteListener` and `DeleteLoadBalancerListeners`.
 
-use super::Reply;
 use super::listener_fields::{check, scheduler, session, within};
 use super::params::{Params, at_most};
+use super::{Reply, certificates};
 use crate::refusal::{Refusal, code};
 use crate::state::health_check::HealthCheckFields;
 use crate::state::parts::{Effect, ListenerChange};
@@ -57,6 +57,7 @@ pub(super) fn modify(model: &mut Model, call: &Call, params: &Modify) -> Result<
         let message = "TargetType: this simulator has no target groups";
         return Err(Refusal::new(code::UNSUPPORTED, message));
     }
+    certificates::check(model, params.certificate.as_ref())?;
     if let Some(name) = &params.listener_name {
         within("ListenerName", name, 1..=80)?;
     }

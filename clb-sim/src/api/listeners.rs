@@ -3,7 +3,7 @@
 use super::Reply;
 use super::listener_fields::{check, scheduler, session, within};
 use super::params::{Params, at_most, not_empty, port};
-use super::{rules, unused};
+use super::{certificates, rules, unused};
 use crate::clock::beijing;
 use crate::refusal::{Refusal, code};
 use crate::state::health_check::{HealthCheck, HealthCheckFields};
@@ -128,6 +128,7 @@ impl Params for Create {
 
 pub(super) fn create(model: &mut Model, call: &Call, params: &Create) -> Result<Reply, Refusal> {
     let template = Template::read(params)?;
+    certificates::check(model, params.certificate.as_ref())?;
     let load_balancer = model.writable(call, &params.load_balancer_id)?;
     check_room(load_balancer, &template, model.quotas().listeners)?;
     let listeners: Vec<Listener> = template

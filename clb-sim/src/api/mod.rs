@@ -6,8 +6,10 @@ mod auth;
 mod batch;
 mod batch_modify;
 mod bound;
+mod certificates;
 mod change_load_balancer;
 mod create_load_balancer;
+mod domains;
 mod health;
 mod limits;
 mod listener_changes;
@@ -25,6 +27,7 @@ mod unused;
 
 pub(crate) use actions::{Kind, Reply, kind_of};
 pub(crate) use auth::Secret;
+pub(crate) use certificates::{put as put_certificate, remove as remove_certificate};
 
 use crate::accounts::metadata::Machine;
 use crate::accounts::{Account, Accounts, sts};
@@ -112,6 +115,14 @@ impl Api {
                 &request_id,
             ));
         }
+        if header(parts, "x-tc-version") == certificates::VERSION {
+            let answer = self.manage_certificates(parts, &body.unwrap_or_default());
+            pause(Millis::from(self.delays().call_ms)).await;
+            return Some(envelope(
+                answer.map(|answer| answer.to_string()),
+                &request_id,
+            ));
+        }
         let (action, outcome) = match self.admit(parts, body, &gist) {
             Ok(admitted) => (
                 admitted.action.name,
@@ -154,6 +165,15 @@ impl Api {
         let call = (header(parts, "x-tc-action"), header(parts, "authorization"));
         let now = self.shared.clock.now();
         self.accounts.lock().assume(call, body, now)
+    }
+
+    /// A call of the certificate service, which shares the address.
+    fn manage_certificates(&self, parts: &Parts, body: &[u8]) -> Result<Value, Refusal> {
+        let now = self.shared.clock.now();
+        self.authenticate(parts, body, (certificates::SERVICE, now))?;
+        let action = header(parts, "x-tc-action");
+        self.shared
+            .with(|model, now| certificates::perform(model, now, (action, body)))
     }
 
     /// The text under a path of the metadata service; none is a 404.
@@ -201,7 +221,7 @@ impl Api {
         };
         let now = self.shared.clock.now();
         let account = self
-            .authenticate(parts, &body, now)
+            .authenticate(parts, &body, (SERVICE, now))
             .map_err(|refusal| (name, refusal))?;
         let version = header(parts, "x-tc-version");
         if version != VERSION {
@@ -236,11 +256,16 @@ impl Api {
     }
 
     /// Whose call it is.
-    fn authenticate(&self, parts: &Parts, body: &[u8], now: Millis) -> Result<Account, Refusal> {
+    fn authenticate(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        (service, now): (&str, Millis),
+    ) -> Result<Account, Refusal> {
         let id = auth::secret_id(&parts.headers)?;
         let account = self.accounts.lock().find(id).cloned();
         let account = account.ok_or_else(auth::unknown_id)?;
-        auth::verify(parts, body, SERVICE, &account.secret(), now)?;
+        auth::verify(parts, body, service, &account.secret(), now)?;
         account.check_token(Some(header(parts, "x-tc-token")), now)?;
         Ok(account)
     }

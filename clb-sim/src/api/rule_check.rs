@@ -19,7 +19,7 @@ pub(super) fn validate(
             .as_ref()
             .is_none_or(String::is_empty)
         {
-            if domain.starts_with("*.") || domain.starts_with('~') {
+            if domain.contains('*') || domain.starts_with('~') {
                 let message = format!(
                     "HealthCheck.HttpCheckDomain is required: the rule's Domain {domain:?} is no single domain"
                 );

@@ -4,12 +4,13 @@ use super::Reply;
 use super::listener_fields::within;
 use super::params::{Params, not_empty};
 use super::places::{RuleName, rule as named, rule_by_id};
-use super::{rule_check, unused};
+use super::{certificates, rule_check, unused};
 use crate::clock::beijing;
 use crate::refusal::{Refusal, code};
 use crate::state::health_check::{HealthCheck, HealthCheckFields};
 use crate::state::parts::{Effect, Listener, Rule, RuleChange, RuleScheduler, Targets};
 use crate::state::{Call, Model};
+use http::HeaderName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -42,7 +43,7 @@ struct RuleFields {
     #[serde(rename = "Quic")]
     _quic: Option<bool>,
     #[serde(rename = "CookieName")]
-    _cookie: Option<String>,
+    cookie: Option<String>,
     #[serde(rename = "MultiCertInfo")]
     _certificates: Option<Value>,
     #[serde(rename = "TrpcCallee")]
@@ -67,6 +68,7 @@ pub(super) fn create(model: &mut Model, call: &Call, params: &Create) -> Result<
     }
     let mut rules = Vec::new();
     for given in &params.rules {
+        certificates::check(model, given.certificate.as_ref())?;
         rules.push(read(given, call.now)?);
     }
     check_distinct(listener, &rules)?;
@@ -101,6 +103,7 @@ fn read(given: &RuleFields, now: i64) -> Result<Rule, Refusal> {
         default_server: given.default_server.unwrap_or(false),
         http2: given.http2.unwrap_or(false),
         certificate: given.certificate.clone(),
+        cookie: cookie(given.cookie.as_deref())?,
         created: now,
         targets: Targets::new(),
     })
@@ -132,7 +135,10 @@ fn domains(given: &RuleFields) -> Result<Vec<String>, Refusal> {
 
 fn url(field: &str, given: &str) -> Result<String, Refusal> {
     within(field, given, 1..=200)?;
-    if given.starts_with('/') || given.starts_with('~') || given.starts_with('=') {
+    if ["/", "~", "=", "^~"]
+        .iter()
+        .any(|start| given.starts_with(start))
+    {
         return Ok(given.to_owned());
     }
     let message = format!("{field} {given:?} is not accepted: it starts with /");
@@ -173,6 +179,19 @@ fn forward_type(given: Option<&str>) -> Result<Option<String>, Refusal> {
         }
         given => Ok(given.map(str::to_owned)),
     }
+}
+
+/// The name of a session's cookie: a token of HTTP.
+fn cookie(given: Option<&str>) -> Result<Option<String>, Refusal> {
+    let Some(name) = given else {
+        return Ok(None);
+    };
+    within("CookieName", name, 1..=80)?;
+    if name.parse::<HeaderName>().is_ok() {
+        return Ok(Some(name.to_owned()));
+    }
+    let message = format!("CookieName {name:?} is not accepted: letters, digits, - and _ are");
+    Err(Refusal::new(code::INVALID_VALUE, message))
 }
 
 /// One domain and path belong to one rule.
@@ -234,10 +253,12 @@ pub(super) struct Modify {
     scheduler: Option<String>,
     session_expire_time: Option<i64>,
     forward_type: Option<String>,
+    #[serde(rename = "CookieName")]
+    cookie: Option<String>,
 }
 
 impl Params for Modify {
-    const IGNORED: &'static [&'static str] = &["CookieName", "OAuth", "TrpcCallee", "TrpcFunc"];
+    const IGNORED: &'static [&'static str] = &["OAuth", "TrpcCallee", "TrpcFunc"];
 }
 
 pub(super) fn modify(model: &mut Model, call: &Call, params: &Modify) -> Result<Reply, Refusal> {
@@ -264,6 +285,7 @@ pub(super) fn modify(model: &mut Model, call: &Call, params: &Modify) -> Result<
         scheduler: scheduler(params.scheduler.as_deref())?,
         session_expire_s: session(params.session_expire_time)?,
         forward_type: forward_type(params.forward_type.as_deref())?,
+        cookie: cookie(params.cookie.as_deref())?,
     };
     let effect = Effect::ChangeRule(Box::new(change));
     model.begin(call, &params.load_balancer_id, effect)?;
@@ -362,7 +384,11 @@ fn next_default(
     Err(Refusal::new(code::INVALID_PARAMETER, message))
 }
 
-fn layer7<'a>(model: &'a Model, id: &str, listener_id: &str) -> Result<&'a Listener, Refusal> {
+pub(super) fn layer7<'a>(
+    model: &'a Model,
+    id: &str,
+    listener_id: &str,
+) -> Result<&'a Listener, Refusal> {
     let listener = model.listener(id, listener_id)?;
     if listener.protocol.has_rules() {
         return Ok(listener);

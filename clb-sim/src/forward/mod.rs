@@ -1,10 +1,24 @@
-//! The data plane: keeps one open port for every TCP and UDP listener the model has.
+//! The data plane: keeps one open port for every listener the model has, but QUIC's.
 
+mod accept;
+mod body;
+mod cookie;
+mod doors;
+mod greet;
+mod headers;
+mod helpers;
+mod http;
 mod open;
 mod pick;
 mod port;
+mod pulse;
+mod relay;
+mod route;
 mod sessions;
+mod site;
 mod tcp;
+mod trouble;
+mod tunnel;
 mod udp;
 mod vip;
 
@@ -13,6 +27,7 @@ use crate::shared::Shared;
 use crate::state::Model;
 use crate::state::parts::{LoadBalancer, Protocol};
 use port::Port;
+use site::Site;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -60,8 +75,14 @@ pub(crate) async fn run(ground: Ground, interface: Option<String>) {
 /// The open ports, by listener.
 struct Plane {
     ground: Ground,
-    ports: BTreeMap<String, (Arc<Port>, AbortHandle)>,
+    ports: BTreeMap<String, (Open, AbortHandle)>,
     tasks: JoinSet<()>,
+}
+
+/// What stands behind an open port.
+enum Open {
+    Layer4(Arc<Port>),
+    Layer7(Arc<Site>),
 }
 
 /// A port that should be open.
@@ -69,7 +90,7 @@ struct Wanted {
     load_balancer: String,
     listener: String,
     address: SocketAddr,
-    datagram: bool,
+    protocol: Protocol,
 }
 
 impl Plane {
@@ -88,8 +109,11 @@ impl Plane {
         for port in wanted {
             self.open(&port);
         }
-        for (port, _) in self.ports.values() {
-            port.refresh(&self.ground.shared);
+        for (open, _) in self.ports.values() {
+            match open {
+                Open::Layer4(port) => port.refresh(&self.ground.shared),
+                Open::Layer7(site) => site.refresh(&self.ground.shared),
+            }
         }
     }
 
@@ -97,14 +121,36 @@ impl Plane {
         if self.ports.contains_key(&wanted.listener) {
             return;
         }
-        let port = Arc::new(Port::new(&wanted.load_balancer, &wanted.listener));
-        let (serving, address, ground) = (Arc::clone(&port), wanted.address, self.ground.clone());
-        let task = if wanted.datagram {
-            self.tasks.spawn(udp::serve(serving, address, ground))
-        } else {
-            self.tasks.spawn(tcp::serve(serving, address, ground))
+        let (address, ground) = (wanted.address, self.ground.clone());
+        let port = || {
+            let port = Port::new(&wanted.load_balancer, &wanted.listener, None);
+            let port = Arc::new(port);
+            (Arc::clone(&port), Open::Layer4(port))
         };
-        self.ports.insert(wanted.listener.clone(), (port, task));
+        let secure = wanted.protocol.has_certificate();
+        let site = || Arc::new(Site::new(&wanted.load_balancer, &wanted.listener, secure));
+        let opened = match wanted.protocol {
+            Protocol::Quic => return,
+            Protocol::Tcp => {
+                let (port, open) = port();
+                (open, self.tasks.spawn(tcp::serve(port, address, ground)))
+            }
+            Protocol::TcpSsl => {
+                let (port, open) = port();
+                let task = tcp::serve_tls(port, site(), address, ground);
+                (open, self.tasks.spawn(task))
+            }
+            Protocol::Udp => {
+                let (port, open) = port();
+                (open, self.tasks.spawn(udp::serve(port, address, ground)))
+            }
+            Protocol::Http | Protocol::Https => {
+                let site = site();
+                let task = http::serve(Arc::clone(&site), address, ground);
+                (Open::Layer7(site), self.tasks.spawn(task))
+            }
+        };
+        self.ports.insert(wanted.listener.clone(), opened);
     }
 }
 
@@ -123,11 +169,10 @@ fn wanted(model: &Model) -> Vec<Wanted> {
 
 fn ports(found: &LoadBalancer) -> impl Iterator<Item = Wanted> {
     let listeners = found.listeners.iter();
-    let served = listeners.filter(|each| matches!(each.protocol, Protocol::Tcp | Protocol::Udp));
-    served.map(|listener| Wanted {
+    listeners.map(|listener| Wanted {
         load_balancer: found.id.clone(),
         listener: listener.id.clone(),
         address: SocketAddr::from((found.vip, listener.port)),
-        datagram: listener.protocol.is_datagram(),
+        protocol: listener.protocol,
     })
 }

@@ -2,11 +2,15 @@
 //!
 //! Only targets with a weight above 0 count. Healthy ones share the connections; if there is none,
 //! the dead ones do (a CLB that finds all targets dead treats them as alive). A target that was
-//! never judged gets nothing.
+//! never judged gets nothing. On layer 7 a healthy target that failed several requests in a row is
+//! passed over for a while, unless all have.
 
+use super::trouble::Trouble;
 use crate::health::machine::Verdict;
-use crate::state::parts::{Listener, Scheduler};
-use std::net::SocketAddr;
+use crate::state::ids::mix;
+use crate::state::parts::{Place, RuleScheduler, Target};
+use std::net::{IpAddr, SocketAddr};
+use tokio::time::Instant;
 
 /// A target as the balancer sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +27,17 @@ pub(crate) struct Seat {
     pub(crate) generation: u64,
 }
 
-/// The targets of a listener and how much each has had lately.
+/// Who a connection or request is from, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visitor {
+    pub(crate) address: IpAddr,
+    pub(crate) now: Instant,
+}
+
+/// The targets of a listener or rule and how much each has had lately.
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    scheduler: Scheduler,
+    scheduler: RuleScheduler,
     spokes: Vec<Spoke>,
 }
 
@@ -37,12 +48,20 @@ struct Spoke {
     owed: i64,
     /// Live connections.
     live: usize,
+    trouble: Trouble,
 }
 
-/// What a listener has to offer. Without health check everyone counts as healthy.
-pub(crate) fn offers(listener: &Listener) -> Vec<Offer> {
-    let checks = listener.checks();
-    let offer = |(address, target): (&SocketAddr, &crate::state::parts::Target)| Offer {
+/// Which targets are asked: those with this verdict, and maybe not those in trouble.
+#[derive(Clone, Copy)]
+struct Wanted {
+    verdict: Verdict,
+    untroubled: bool,
+}
+
+/// What a listener or rule has to offer. Without health check everyone counts as healthy.
+pub(crate) fn offers(place: &Place<'_>) -> Vec<Offer> {
+    let checks = place.check.is_some_and(|check| check.on);
+    let offer = |(address, target): (&SocketAddr, &Target)| Offer {
         seat: Seat {
             address: *address,
             generation: target.generation,
@@ -54,11 +73,23 @@ pub(crate) fn offers(listener: &Listener) -> Vec<Offer> {
             Verdict::Alive
         },
     };
-    listener.targets.iter().map(offer).collect()
+    place.targets.iter().map(offer).collect()
+}
+
+impl Seat {
+    /// What stands for this target in a client's cookie: not its address.
+    pub(crate) fn token(&self) -> u128 {
+        let address = match self.address.ip() {
+            IpAddr::V4(address) => u128::from(address.to_bits()),
+            IpAddr::V6(address) => address.to_bits(),
+        };
+        let high = mixed(address) ^ u64::from(self.address.port());
+        u128::from(mix(high)) << 64 | u128::from(mix(mix(high)))
+    }
 }
 
 impl Wheel {
-    pub(crate) fn new(scheduler: Scheduler) -> Self {
+    pub(crate) fn new(scheduler: RuleScheduler) -> Self {
         Self {
             scheduler,
             spokes: Vec::new(),
@@ -67,56 +98,72 @@ impl Wheel {
 
     /// Replaces scheduler and offers; targets that stay keep their turn and their count. Both lists
     /// are in the order of seats.
-    pub(crate) fn set(&mut self, scheduler: Scheduler, offers: Vec<Offer>) {
+    pub(crate) fn set(&mut self, scheduler: RuleScheduler, offers: Vec<Offer>) {
         self.scheduler = scheduler;
         let mut old = std::mem::take(&mut self.spokes).into_iter().peekable();
         for offer in offers {
             while old.next_if(|spoke| spoke.offer.seat < offer.seat).is_some() {}
-            let known = old.next_if(|spoke| spoke.offer.seat == offer.seat);
-            let (owed, live) = known.map_or((0, 0), |spoke| (spoke.owed, spoke.live));
-            self.spokes.push(Spoke { offer, owed, live });
+            let spoke = match old.next_if(|spoke| spoke.offer.seat == offer.seat) {
+                Some(known) => Spoke { offer, ..known },
+                None => Spoke {
+                    offer,
+                    owed: 0,
+                    live: 0,
+                    trouble: Trouble::default(),
+                },
+            };
+            self.spokes.push(spoke);
         }
     }
 
     /// The target of a new connection, which counts as live from now on.
-    pub(crate) fn pick(&mut self) -> Option<Seat> {
-        let wanted = self.eligible()?;
+    pub(crate) fn pick(&mut self, visitor: Visitor) -> Option<Seat> {
+        let now = visitor.now;
+        let wanted = self.eligible(now)?;
         let scheduler = self.scheduler;
-        let candidates = self
-            .spokes
-            .iter_mut()
-            .filter(|spoke| spoke.may_serve(wanted));
+        let spokes = self.spokes.iter_mut();
+        let candidates = spokes.filter(|spoke| spoke.may_serve(wanted, now));
         let chosen = match scheduler {
-            Scheduler::Wrr => next_in_turn(candidates),
-            Scheduler::LeastConn => least_loaded(candidates),
+            RuleScheduler::Wrr => next_in_turn(candidates),
+            RuleScheduler::LeastConn => least_loaded(candidates),
+            RuleScheduler::IpHash => at_lot(visitor.address, candidates.collect()),
         }?;
         chosen.live += 1;
         Some(chosen.offer.seat)
     }
 
     /// The same for a client that had this target before: whether it may have it again.
-    pub(crate) fn pick_again(&mut self, seat: Seat) -> bool {
-        let wanted = self.eligible();
+    pub(crate) fn pick_again(&mut self, seat: Seat, now: Instant) -> bool {
+        let wanted = self.eligible(now);
         let spoke = self
             .spokes
             .iter_mut()
             .find(|spoke| spoke.offer.seat == seat);
-        let Some(spoke) = spoke.filter(|spoke| wanted.is_some_and(|each| spoke.may_serve(each)))
-        else {
+        let may = |spoke: &&mut Spoke| wanted.is_some_and(|each| spoke.may_serve(each, now));
+        let Some(spoke) = spoke.filter(may) else {
             return false;
         };
         spoke.live += 1;
         true
     }
 
+    /// The target that this cookie's value stands for.
+    pub(crate) fn by_token(&self, token: u128) -> Option<Seat> {
+        let mut seats = self.spokes.iter().map(|spoke| spoke.offer.seat);
+        seats.find(|seat| seat.token() == token)
+    }
+
     /// A connection has ended.
     pub(crate) fn release(&mut self, seat: Seat) {
-        if let Some(spoke) = self
-            .spokes
-            .iter_mut()
-            .find(|spoke| spoke.offer.seat == seat)
-        {
+        if let Some(spoke) = self.spoke(seat) {
             spoke.live = spoke.live.saturating_sub(1);
+        }
+    }
+
+    /// How a request to a target of layer 7 went.
+    pub(crate) fn tell(&mut self, seat: Seat, good: bool, now: Instant) {
+        if let Some(spoke) = self.spoke(seat) {
+            spoke.trouble = spoke.trouble.after(good, now);
         }
     }
 
@@ -124,16 +171,36 @@ impl Wheel {
         self.spokes.iter().any(|spoke| spoke.offer.seat == seat)
     }
 
-    fn eligible(&self) -> Option<Verdict> {
-        [Verdict::Alive, Verdict::Dead]
+    fn spoke(&mut self, seat: Seat) -> Option<&mut Spoke> {
+        self.spokes
+            .iter_mut()
+            .find(|spoke| spoke.offer.seat == seat)
+    }
+
+    fn eligible(&self, now: Instant) -> Option<Wanted> {
+        let untroubled = Wanted {
+            verdict: Verdict::Alive,
+            untroubled: true,
+        };
+        let any = |verdict| Wanted {
+            verdict,
+            untroubled: false,
+        };
+        [untroubled, any(Verdict::Alive), any(Verdict::Dead)]
             .into_iter()
-            .find(|verdict| self.spokes.iter().any(|spoke| spoke.may_serve(*verdict)))
+            .find(|wanted| {
+                self.spokes
+                    .iter()
+                    .any(|spoke| spoke.may_serve(*wanted, now))
+            })
     }
 }
 
 impl Spoke {
-    fn may_serve(&self, verdict: Verdict) -> bool {
-        self.offer.weight > 0 && self.offer.verdict == verdict
+    fn may_serve(&self, wanted: Wanted, now: Instant) -> bool {
+        self.offer.weight > 0
+            && self.offer.verdict == wanted.verdict
+            && !(wanted.untroubled && self.trouble.keeps_away(now))
     }
 }
 
@@ -162,128 +229,32 @@ fn least_loaded<'a>(candidates: impl Iterator<Item = &'a mut Spoke>) -> Option<&
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    fn offer(number: u8, weight: u8, verdict: Verdict) -> Offer {
-        Offer {
-            seat: Seat {
-                address: SocketAddr::from(([10, 0, 0, number], 80)),
-                generation: u64::from(number),
-            },
-            weight,
-            verdict,
-        }
-    }
-
-    fn wheel(scheduler: Scheduler, offers: Vec<Offer>) -> Wheel {
-        let mut wheel = Wheel::new(scheduler);
-        wheel.set(scheduler, offers);
-        wheel
-    }
-
-    fn tally(wheel: &mut Wheel, picks: usize) -> BTreeMap<u64, usize> {
-        let mut tally = BTreeMap::new();
-        for _ in 0..picks {
-            if let Some(seat) = wheel.pick() {
-                *tally.entry(seat.generation).or_default() += 1;
-            }
-        }
-        tally
-    }
-
-    #[test]
-    fn turns_follow_the_weights_smoothly() {
-        let offers = vec![
-            offer(1, 5, Verdict::Alive),
-            offer(2, 1, Verdict::Alive),
-            offer(3, 1, Verdict::Alive),
-        ];
-        let mut wheel = wheel(Scheduler::Wrr, offers);
-        let order: Vec<u64> = (0..7)
-            .filter_map(|_| Some(wheel.pick()?.generation))
-            .collect();
-        assert_eq!(order, [1, 1, 2, 1, 3, 1, 1]);
-    }
-
-    #[test]
-    fn least_conn_fills_the_emptiest() {
-        let mut wheel = wheel(
-            Scheduler::LeastConn,
-            vec![offer(1, 10, Verdict::Alive), offer(2, 10, Verdict::Alive)],
-        );
-        let first = wheel.pick().unwrap();
-        let second = wheel.pick().unwrap();
-        assert_ne!(first, second);
-        wheel.release(second);
-        assert_eq!(wheel.pick(), Some(second));
-    }
-
-    #[test]
-    fn a_target_that_stays_keeps_its_connections() {
-        let both = vec![offer(1, 1, Verdict::Alive), offer(3, 1, Verdict::Alive)];
-        let mut wheel = wheel(Scheduler::LeastConn, both);
-        assert_eq!(tally(&mut wheel, 4), BTreeMap::from([(1, 2), (3, 2)]));
-        let three = (1..=3)
-            .map(|number| offer(number, 1, Verdict::Alive))
-            .collect();
-        wheel.set(Scheduler::LeastConn, three);
-        assert_eq!(tally(&mut wheel, 2), BTreeMap::from([(2, 2)]));
-    }
-
-    #[test]
-    fn a_target_is_had_again_only_while_it_may_serve() {
-        let offers = |weight, verdict| vec![offer(1, weight, verdict), offer(2, 9, Verdict::Alive)];
-        let mut wheel = wheel(Scheduler::LeastConn, offers(1, Verdict::Alive));
-        let [first, second] = [1, 2].map(|number| offer(number, 1, Verdict::Alive).seat);
-        assert!(wheel.pick_again(first));
-        assert_eq!(wheel.pick(), Some(second), "it counts as live");
-        wheel.set(Scheduler::Wrr, offers(0, Verdict::Alive));
-        assert!(!wheel.pick_again(first), "weight 0 takes no new connection");
-        wheel.set(Scheduler::Wrr, offers(1, Verdict::Dead));
-        assert!(!wheel.pick_again(first));
-        wheel.set(Scheduler::Wrr, Vec::new());
-        assert!(!wheel.pick_again(first));
-    }
-
-    fn any_offers() -> impl Strategy<Value = Vec<Offer>> {
-        let verdict = prop_oneof![
-            Just(Verdict::Unknown),
-            Just(Verdict::Alive),
-            Just(Verdict::Dead)
-        ];
-        prop::collection::vec((0_u8..=100, verdict), 0..12).prop_map(|all| {
-            let numbered = all.into_iter().zip(1..);
-            numbered
-                .map(|((weight, verdict), number)| offer(number, weight, verdict))
-                .collect()
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn traffic_goes_where_the_rules_say(offers in any_offers(), least: bool) {
-            let scheduler = if least { Scheduler::LeastConn } else { Scheduler::Wrr };
-            let tally = tally(&mut wheel(scheduler, offers.clone()), 200);
-            let weighted = |verdict| offers.iter().filter(move |offer| offer.weight > 0 && offer.verdict == verdict);
-            let alive = weighted(Verdict::Alive).count();
-            let wanted = if alive > 0 { Verdict::Alive } else { Verdict::Dead };
-            let allowed: Vec<u64> = weighted(wanted).map(|offer| offer.seat.generation).collect();
-            prop_assert!(tally.keys().all(|generation| allowed.contains(generation)));
-            prop_assert_eq!(tally.is_empty(), allowed.is_empty());
-        }
-
-        #[test]
-        fn shares_are_exact_over_a_full_round(weights in prop::collection::vec(1_u8..=20, 1..8)) {
-            let offers: Vec<Offer> = weights.iter().zip(1..).map(|(weight, number)| offer(number, *weight, Verdict::Alive)).collect();
-            let round: usize = weights.iter().map(|weight| usize::from(*weight)).sum();
-            let tally = tally(&mut wheel(Scheduler::Wrr, offers.clone()), round * 3);
-            for offer in offers {
-                prop_assert_eq!(tally[&offer.seat.generation], usize::from(offer.weight) * 3);
-            }
-        }
-    }
+/// An address's lot among `sum` of them.
+fn lot(address: IpAddr, sum: u64) -> u64 {
+    let bits = match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    mixed(bits).checked_rem(sum).unwrap_or(0)
 }
+
+fn mixed(bits: u128) -> u64 {
+    let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0);
+    mix(half(bits) ^ mix(half(bits >> 64)))
+}
+
+/// Each target holds as many lots as it weighs.
+fn at_lot(address: IpAddr, candidates: Vec<&mut Spoke>) -> Option<&mut Spoke> {
+    let weight = |spoke: &Spoke| u64::from(spoke.offer.weight);
+    let sum = candidates.iter().map(|spoke| weight(spoke)).sum();
+    let lot = lot(address, sum);
+    let mut passed = 0;
+    candidates.into_iter().find(|spoke| {
+        passed += weight(spoke);
+        lot < passed
+    })
+}
+
+#[cfg(test)]
+#[path = "pick_tests.rs"]
+mod tests;

@@ -1,9 +1,10 @@
-//! A listener's port as its traffic sees it: where a new connection goes, and when it is cut.
+//! The targets of a listener of layer 4, or of a rule, as traffic sees them: where a new connection
+//! or request goes, and when it is cut.
 
-use super::pick::{Offer, Seat, Wheel, offers};
+use super::pick::{Offer, Seat, Visitor, Wheel, offers};
 use super::sessions::Sessions;
 use crate::shared::Shared;
-use crate::state::parts::{Listener, Scheduler};
+use crate::state::parts::{Listener, Place, RuleScheduler};
 use crate::state::security::{Dropped, Packet};
 use crate::state::{Model, Revision};
 use parking_lot::Mutex;
@@ -14,10 +15,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A listener's targets, and a way to cut the connections of each.
+/// Targets, and a way to cut the connections of each.
 pub(super) struct Port {
     load_balancer: String,
     pub(super) listener: String,
+    /// The rule; none on layer 4.
+    location: Option<String>,
     inner: Mutex<Inner>,
 }
 
@@ -26,12 +29,21 @@ struct Inner {
     sessions: Sessions,
     cuts: BTreeMap<Seat, CancellationToken>,
     seen: Option<Revision>,
-    /// `SessionExpireTime`; none is off.
-    session: Option<Duration>,
+    session: Session,
     /// `DeregisterTargetRst`.
     resets: bool,
     /// Whether there are security groups to ask.
     guarded: bool,
+}
+
+/// How a client is kept with its target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Session {
+    Off,
+    /// By its address, for `SessionExpireTime` after its last connection began.
+    Address(Duration),
+    /// By a cookie of this name, which the client keeps for as long.
+    Cookie(String, Duration),
 }
 
 /// What becomes of a new connection or flow.
@@ -51,27 +63,29 @@ pub(super) struct Served {
     pub(super) cut: CancellationToken,
 }
 
-/// What the model says of a listener.
+/// What the model says of a listener or rule.
 struct Fresh {
     revision: Revision,
-    scheduler: Scheduler,
+    scheduler: RuleScheduler,
     offers: Vec<Offer>,
-    session: Option<Duration>,
+    session: Session,
     resets: bool,
     guarded: bool,
 }
 
 impl Port {
-    pub(super) fn new(load_balancer: &str, listener: &str) -> Self {
+    /// Of a listener of layer 4, or of one rule of another.
+    pub(super) fn new(load_balancer: &str, listener: &str, location: Option<&str>) -> Self {
         Self {
             load_balancer: load_balancer.to_owned(),
             listener: listener.to_owned(),
+            location: location.map(str::to_owned),
             inner: Mutex::new(Inner {
-                wheel: Wheel::new(Scheduler::Wrr),
+                wheel: Wheel::new(RuleScheduler::Wrr),
                 sessions: Sessions::default(),
                 cuts: BTreeMap::new(),
                 seen: None,
-                session: None,
+                session: Session::Off,
                 resets: false,
                 guarded: false,
             }),
@@ -92,9 +106,23 @@ impl Port {
     /// Where a client's new connection goes. It looks at the model as it is now: a weight that is
     /// read as 0 through the API gets no connection from then on.
     pub(super) fn pick(self: &Arc<Self>, shared: &Shared, client: SocketAddr) -> Pick {
+        self.pick_with(shared, client, None)
+    }
+
+    /// The same for a request that came with a session's cookie.
+    pub(super) fn pick_with(
+        self: &Arc<Self>,
+        shared: &Shared,
+        client: SocketAddr,
+        token: Option<u128>,
+    ) -> Pick {
         self.refresh(shared);
         let mut inner = self.inner.lock();
-        let Some(seat) = inner.pick(client, Instant::now()) else {
+        let visitor = Visitor {
+            address: client.ip(),
+            now: Instant::now(),
+        };
+        let Some(seat) = inner.pick(visitor, token) else {
             return Pick::Nobody;
         };
         let served = Served {
@@ -109,6 +137,12 @@ impl Port {
             Some(dropped) => Pick::Dropped(dropped),
             None => Pick::Served(served),
         }
+    }
+
+    /// How clients are kept with their targets.
+    pub(super) fn session(&self, shared: &Shared) -> Session {
+        self.refresh(shared);
+        self.inner.lock().session.clone()
     }
 
     /// Whether deregistering a target resets its connections.
@@ -133,14 +167,37 @@ impl Port {
     fn look(&self, model: &Model) -> Fresh {
         let load_balancer = model.load_balancers.get(&self.load_balancer);
         let listener = load_balancer.and_then(|found| found.listener(&self.listener));
-        let session = listener.map_or(0, |found| found.session_expire_s);
+        let place = listener.and_then(|found| self.place(found));
         Fresh {
             revision: model.revision(),
-            scheduler: listener.map_or(Scheduler::Wrr, |found: &Listener| found.scheduler),
-            offers: listener.map(offers).unwrap_or_default(),
-            session: (session > 0).then(|| Duration::from_secs(session.into())),
+            scheduler: place
+                .as_ref()
+                .map_or(RuleScheduler::Wrr, |place| place.scheduler),
+            offers: place.as_ref().map(offers).unwrap_or_default(),
+            session: listener.map_or(Session::Off, |found| self.look_at_session(found)),
             resets: listener.is_some_and(|found| found.deregister_rst),
             guarded: !model.security.groups.is_empty(),
+        }
+    }
+
+    fn place<'a>(&self, listener: &'a Listener) -> Option<Place<'a>> {
+        let mut places = listener.places();
+        places.find(|place| place.location_id == self.location.as_deref())
+    }
+
+    fn look_at_session(&self, listener: &Listener) -> Session {
+        let Some(location) = &self.location else {
+            return match listener.session_expire_s {
+                0 => Session::Off,
+                seconds => Session::Address(Duration::from_secs(seconds.into())),
+            };
+        };
+        let rule = listener.rule(location);
+        match rule.map(|rule| (rule.session_expire_s, rule.cookie_name())) {
+            None | Some((0, _)) => Session::Off,
+            Some((seconds, name)) => {
+                Session::Cookie(name.to_owned(), Duration::from_secs(seconds.into()))
+            }
         }
     }
 }
@@ -166,14 +223,18 @@ impl Inner {
         }
     }
 
-    fn pick(&mut self, client: SocketAddr, now: Instant) -> Option<Seat> {
-        let Some(life) = self.session else {
-            return self.wheel.pick();
+    fn pick(&mut self, visitor: Visitor, token: Option<u128>) -> Option<Seat> {
+        let known = match &self.session {
+            Session::Off => None,
+            Session::Address(_) => self.sessions.of(visitor.address, visitor.now),
+            Session::Cookie(..) => token.and_then(|token| self.wheel.by_token(token)),
         };
-        let known = self.sessions.of(client.ip(), now);
-        let again = known.filter(|seat| self.wheel.pick_again(*seat));
-        let seat = again.or_else(|| self.wheel.pick())?;
-        self.sessions.remember(client.ip(), seat, life, now);
+        let again = known.filter(|seat| self.wheel.pick_again(*seat, visitor.now));
+        let seat = again.or_else(|| self.wheel.pick(visitor))?;
+        if let Session::Address(life) = self.session {
+            self.sessions
+                .remember(visitor.address, seat, life, visitor.now);
+        }
         Some(seat)
     }
 }
@@ -182,6 +243,17 @@ impl Served {
     /// Where the connection goes.
     pub(super) fn target(&self) -> SocketAddr {
         self.seat.address
+    }
+
+    /// What stands for the target in a session's cookie.
+    pub(super) fn token(&self) -> u128 {
+        self.seat.token()
+    }
+
+    /// How the request went, for the passive checks of layer 7.
+    pub(super) fn tell(&self, good: bool) {
+        let mut inner = self.port.inner.lock();
+        inner.wheel.tell(self.seat, good, Instant::now());
     }
 }
 

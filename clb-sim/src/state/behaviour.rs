@@ -65,6 +65,9 @@ pub struct Behaviour {
     /// The traffic of every load balancer with targets, in Mbps: above 10 it is not deleted
     /// without `ForceDelete`.
     pub traffic_mbps: u32,
+    /// A certificate that nobody uploaded, or that cannot be used, is refused where it is named.
+    /// Without, it is accepted, and handshakes that need it fail.
+    pub check_certificates: bool,
     /// `DescribeTaskStatus` does not know the request ids of batch calls.
     pub batch_without_task: bool,
 }

@@ -2,8 +2,8 @@
 
 use super::event::Event;
 use super::parts::{
-    Attributes, Binding, Effect, Listener, ListenerChange, LoadBalancer, Rule, RuleChange, Target,
-    TargetKey,
+    Attributes, Binding, DomainChange, Effect, Listener, ListenerChange, LoadBalancer, Rule,
+    RuleChange, Target, TargetKey,
 };
 use super::script::Probes;
 use super::{Model, OnReregister};
@@ -43,6 +43,7 @@ impl Model {
                 remove_rules(load_balancer, &listener, &ids, default.as_deref())
             }
             Effect::ChangeRule(change) => change_rule(load_balancer, *change, at),
+            Effect::ChangeDomain(change) => change_domain(load_balancer, *change),
             Effect::ChangeAttributes(change) => change_attributes(load_balancer, change),
             Effect::SetSecurityGroups(groups) => {
                 load_balancer.security_groups = groups;
@@ -162,9 +163,7 @@ fn remove_rules(
     };
     listener.rules.retain(|rule| !ids.contains(&rule.id));
     if let Some(domain) = default {
-        for rule in &mut listener.rules {
-            rule.default_server = rule.domains.iter().any(|known| known == domain);
-        }
+        set_default(listener, domain);
     }
     ids.iter()
         .map(|id| Event::RuleDeleted { id: id.clone() })
@@ -180,6 +179,9 @@ fn change_rule(load_balancer: &mut LoadBalancer, change: RuleChange, at: Millis)
     set(&mut rule.scheduler, change.scheduler);
     set(&mut rule.session_expire_s, change.session_expire_s);
     set(&mut rule.forward_type, change.forward_type);
+    if change.cookie.is_some() {
+        rule.cookie = change.cookie;
+    }
     if let Some(check) = change.check.filter(|check| *check != rule.check) {
         rule.check = check;
         restart(rule.targets.values_mut(), at);
@@ -187,6 +189,31 @@ fn change_rule(load_balancer: &mut LoadBalancer, change: RuleChange, at: Millis)
     vec![Event::RuleChanged {
         id: change.location_id,
     }]
+}
+
+fn change_domain(load_balancer: &mut LoadBalancer, change: DomainChange) -> Vec<Event> {
+    let Some(listener) = load_balancer.listener_mut(&change.listener_id) else {
+        return Vec::new();
+    };
+    let its = |rule: &&mut Rule| change.location_ids.contains(&rule.id);
+    for rule in listener.rules.iter_mut().filter(its) {
+        set(&mut rule.domains, change.domains.clone());
+        set(&mut rule.http2, change.http2);
+        if change.certificate.is_some() {
+            rule.certificate.clone_from(&change.certificate);
+        }
+    }
+    if let Some(domain) = &change.default {
+        set_default(listener, domain);
+    }
+    let ids = change.location_ids.into_iter();
+    ids.map(|id| Event::RuleChanged { id }).collect()
+}
+
+fn set_default(listener: &mut Listener, domain: &str) {
+    for rule in &mut listener.rules {
+        rule.default_server = rule.domains.iter().any(|known| known == domain);
+    }
 }
 
 fn set<T>(field: &mut T, wanted: Option<T>) {

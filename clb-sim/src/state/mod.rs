@@ -6,6 +6,7 @@
 //! be able to notice. While it runs, every other write to that load balancer is refused.
 
 mod behaviour;
+pub(crate) mod certificates;
 pub(crate) mod custom_check;
 mod effects;
 pub(crate) mod event;
@@ -23,6 +24,7 @@ pub use behaviour::{Behaviour, Delays, OnAbsent, OnReregister, Quotas, Visible};
 use crate::cidr::Cidr;
 use crate::clock::Millis;
 use crate::refusal::{Refusal, code};
+use certificates::Certificates;
 use event::Event;
 use ids::Ids;
 use parts::{Listener, LoadBalancer, More, Network, TargetKey};
@@ -57,6 +59,8 @@ pub(crate) struct Model {
     pub(crate) client_tokens: BTreeMap<String, Created>,
     #[serde(default)]
     pub(crate) security: Security,
+    #[serde(default)]
+    pub(crate) certificates: Certificates,
     /// Set at run time; they outlive the process and the flags.
     #[serde(default)]
     pub(crate) quotas: Option<Quotas>,
@@ -155,6 +159,7 @@ impl Model {
             tasks: Tasks::default(),
             client_tokens: BTreeMap::new(),
             security: Security::default(),
+            certificates: Certificates::default(),
             quotas: None,
             deletions: VecDeque::new(),
             generation: 0,
@@ -189,7 +194,7 @@ impl Model {
             })
     }
 
-    /// The operator's word on security groups; it counts at once.
+    /// What is not a load balancer's: security groups, certificates. It counts at once.
     pub(crate) fn secure(&mut self, change: impl FnOnce(&mut Self)) {
         change(self);
         self.revision.structure += 1;

@@ -76,6 +76,7 @@ pub(crate) enum Effect {
     /// Of a listener, rules, and the domain that is the default from then on.
     RemoveRules(String, Vec<String>, Option<String>),
     ChangeRule(Box<RuleChange>),
+    ChangeDomain(Box<DomainChange>),
     ChangeAttributes(Attributes),
     SetSecurityGroups(Vec<String>),
     /// A write that has no effect: failed, or done before.
@@ -111,6 +112,22 @@ pub(crate) struct RuleChange {
     pub(crate) scheduler: Option<RuleScheduler>,
     pub(crate) session_expire_s: Option<u32>,
     pub(crate) forward_type: Option<String>,
+    #[serde(default)]
+    pub(crate) cookie: Option<String>,
+}
+
+/// What `ModifyDomainAttributes` and `ModifyDomain` change for every rule of a domain; absent things
+/// stay.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct DomainChange {
+    pub(crate) listener_id: String,
+    /// The rules that have it.
+    pub(crate) location_ids: Vec<String>,
+    pub(crate) domains: Option<Vec<String>>,
+    pub(crate) certificate: Option<serde_json::Value>,
+    pub(crate) http2: Option<bool>,
+    /// The domain that is the listener's default from then on.
+    pub(crate) default: Option<String>,
 }
 
 /// What `ModifyLoadBalancerAttributes` changes; absent things stay.
@@ -177,9 +194,15 @@ pub(crate) struct Rule {
     pub(crate) default_server: bool,
     pub(crate) http2: bool,
     pub(crate) certificate: Option<serde_json::Value>,
+    /// `CookieName`, where somebody chose one.
+    #[serde(default)]
+    pub(crate) cookie: Option<String>,
     pub(crate) created: Millis,
     pub(crate) targets: Targets,
 }
+
+/// The cookie of layer 7's sessions, where nobody chose another name: the one that Tencent's CLB sets.
+const COOKIE: &str = "tgw_l7_route";
 
 /// How requests are spread over a rule's targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +218,7 @@ pub(crate) enum RuleScheduler {
 pub(crate) struct Place<'a> {
     pub(crate) location_id: Option<&'a str>,
     pub(crate) check: Option<&'a HealthCheck>,
+    pub(crate) scheduler: RuleScheduler,
     pub(crate) targets: &'a Targets,
 }
 
@@ -285,6 +309,15 @@ impl Scheduler {
     }
 }
 
+impl From<Scheduler> for RuleScheduler {
+    fn from(scheduler: Scheduler) -> Self {
+        match scheduler {
+            Scheduler::Wrr => Self::Wrr,
+            Scheduler::LeastConn => Self::LeastConn,
+        }
+    }
+}
+
 impl RuleScheduler {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         [Self::Wrr, Self::LeastConn, Self::IpHash]
@@ -344,6 +377,7 @@ impl Listener {
         let own = Place {
             location_id: None,
             check: self.check.as_ref(),
+            scheduler: self.scheduler.into(),
             targets: &self.targets,
         };
         let own = (!self.protocol.has_rules()).then_some(own);
@@ -379,8 +413,14 @@ impl Rule {
         Place {
             location_id: Some(&self.id),
             check: Some(&self.check),
+            scheduler: self.scheduler,
             targets: &self.targets,
         }
+    }
+
+    /// What the cookie of its sessions is called.
+    pub(crate) fn cookie_name(&self) -> &str {
+        self.cookie.as_deref().unwrap_or(COOKIE)
     }
 }
 

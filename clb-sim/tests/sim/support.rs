@@ -268,6 +268,21 @@ pub(crate) fn signed_by(
     signed_with(jiff_now(), host, action, (body, signer))
 }
 
+/// A call of another service and version, signed now.
+pub(crate) fn signed_as(
+    service: (&str, &str),
+    host: &str,
+    action: &str,
+    (body, key): (&str, &str),
+) -> http::Request<Full<Bytes>> {
+    let signer = Signer {
+        id: SECRET_ID.to_owned(),
+        key: key.to_owned(),
+        token: None,
+    };
+    signed_for(service, (jiff_now(), host, action), (body, &signer))
+}
+
 /// A call signed at a moment, in unix seconds.
 pub(crate) fn signed_at(
     now: i64,
@@ -287,6 +302,14 @@ fn signed_with(
     now: i64,
     host: &str,
     action: &str,
+    signed: (&str, &Signer),
+) -> http::Request<Full<Bytes>> {
+    signed_for(("clb", "2018-03-17"), (now, host, action), signed)
+}
+
+fn signed_for(
+    (service, version): (&str, &str),
+    (now, host, action): (i64, &str, &str),
     (body, signer): (&str, &Signer),
 ) -> http::Request<Full<Bytes>> {
     let (secret_id, key) = (&signer.id, &signer.key);
@@ -300,7 +323,7 @@ fn signed_with(
         hash(body)
     );
     let to_sign = format!(
-        "TC3-HMAC-SHA256\n{now}\n{date}/clb/tc3_request\n{}",
+        "TC3-HMAC-SHA256\n{now}\n{date}/{service}/tc3_request\n{}",
         hash(&canonical)
     );
     let hmac = |key: &[u8], text: &str| {
@@ -309,20 +332,20 @@ fn signed_with(
         mac.finalize().into_bytes().to_vec()
     };
     let key = hmac(format!("TC3{key}").as_bytes(), &date);
-    let key = hmac(&hmac(&key, "clb"), "tc3_request");
+    let key = hmac(&hmac(&key, service), "tc3_request");
     let signature = hex::encode(hmac(&key, &to_sign));
     http::Request::post("/")
         .header("content-type", "application/json")
         .header("host", host)
         .header("x-tc-action", action)
-        .header("x-tc-version", "2018-03-17")
+        .header("x-tc-version", version)
         .header("x-tc-timestamp", now.to_string())
         .header("x-tc-region", "ap-guangzhou")
         .header("x-tc-token", signer.token.as_deref().unwrap_or_default())
         .header(
             "authorization",
             format!(
-                "TC3-HMAC-SHA256 Credential={secret_id}/{date}/clb/tc3_request, SignedHeaders=content-type;host, Signature={signature}"
+                "TC3-HMAC-SHA256 Credential={secret_id}/{date}/{service}/tc3_request, SignedHeaders=content-type;host, Signature={signature}"
             ),
         )
         .body(Full::from(body.to_owned()))
