@@ -32,7 +32,7 @@ use tracing::debug;
 /// `proxy_connect_timeout`, `proxy_read_timeout` and `client_max_body_size` (documentation "Layer-7
 /// custom configuration").
 const CONNECT_TIME: Duration = Duration::from_secs(4);
-const ANSWER_TIME: Duration = Duration::from_secs(60);
+const ANSWER_TIME: Duration = Duration::from_mins(1);
 const LARGEST_BODY: usize = 60 * 1024 * 1024;
 
 /// A client's connection, as its requests see it.
@@ -149,10 +149,9 @@ impl Visit {
     async fn ask(&self, asked: Asked, held: Held) -> Result<Response<Answer>, Failure> {
         let answered = self.exchange(asked, &held.served).await;
         let working = match &answered {
-            Ok(_) => true,
             // The client's own doing says nothing about the target.
             Err(Failure::Own(status)) => !status.is_server_error(),
-            Err(Failure::Lost) => true,
+            Ok(_) | Err(Failure::Lost) => true,
         };
         held.served.tell(working);
         let (mut response, client_side) = answered?;
@@ -177,13 +176,13 @@ impl Visit {
         let bad = |error: hyper::Error| Failure::of(&error);
         let (mut sender, line) = http1::handshake(TokioIo::new(stream)).await.map_err(bad)?;
         self.lines.execute(line.with_upgrades());
-        let asker = Asker {
+        let client = Asker {
             address: self.client.ip(),
             secure: self.site.secure,
             now: self.ground.shared.clock.now(),
         };
         let (wanted, client_side) = asked.upgrade.unzip();
-        let request = onward(&asked.head, asker, wanted.as_ref()).map(|()| asked.body);
+        let request = onward(&asked.head, client, wanted.as_ref()).map(|()| asked.body);
         let answer = tokio::select! {
             answer = sender.send_request(request) => answer.map_err(bad)?,
             () = asked.quiet.stopped() => return Err(Failure::Own(StatusCode::GATEWAY_TIMEOUT)),
@@ -213,7 +212,7 @@ impl Failure {
     fn of(error: &hyper::Error) -> Self {
         let too_long = error
             .source()
-            .is_some_and(|cause| cause.is::<LengthLimitError>());
+            .is_some_and(<dyn Error + 'static>::is::<LengthLimitError>);
         if too_long {
             return Self::Own(StatusCode::PAYLOAD_TOO_LARGE);
         }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio_util::io::InspectReader;
 
 /// `proxy_read_timeout` (documentation "Layer-7 custom configuration").
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 /// Carries bytes between a client and a target that have both agreed to it.
 pub(super) async fn tunnel(client: OnUpgrade, target: OnUpgrade, held: Held) {
