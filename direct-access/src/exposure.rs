@@ -1,19 +1,24 @@
 //! What is ours: [`exposures()`] judges one Service. Webhook and controller ask nobody else.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use crate::certificate::CertificateRef;
 use crate::listener::ListenerParameters;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::names;
+use crate::owner::Owner;
 use crate::problem::{Code, Problem};
 use crate::service::{ObjectRef, PortFacts, ServiceFacts, TargetPort};
 use crate::settings::{Ownership, Settings};
 use crate::slot::{Protocol, Slot};
 
-/// One direct-access Service port that selects pods.
+/// One direct-access Service port or Ingress path that selects pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposure {
-    /// The Service.
+    /// Who asks for it: the Service, or an Ingress that leads to it.
+    pub owner: Owner,
+    /// The Service whose selector selects the pods.
     pub service: ObjectRef,
     /// The load balancer it is on.
     pub load_balancer: LoadBalancer,
@@ -21,12 +26,41 @@ pub struct Exposure {
     pub protocol: Protocol,
     /// The listener's port on the load balancer.
     pub port: u16,
+    /// The rule of the listener, at layer 7.
+    pub rule: Option<Rule>,
     /// The pods' port.
     pub target: TargetPort,
     /// Which pods: never empty.
     pub selector: BTreeMap<String, String>,
     /// How to create the listener where there is none.
     pub parameters: ListenerParameters,
+}
+
+/// A rule of a layer-7 listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Host and path.
+    pub path: RulePath,
+    /// It gets the requests for hosts that have no rule.
+    pub default: bool,
+    /// What clients are shown; only over HTTPS, and even there it may be missing.
+    pub certificate: Option<CertificateRef>,
+}
+
+/// Host and path: what tells the rules of a listener apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RulePath {
+    /// The host; the CLB's own address where none is named.
+    pub domain: Option<String>,
+    /// The path as the CLB writes it: beginning with `/`, or with `=/` where it must match exactly.
+    pub url: String,
+}
+
+impl fmt::Display for RulePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { domain, url } = self;
+        write!(f, "{}{url}", domain.as_deref().unwrap_or_default())
+    }
 }
 
 impl Exposure {
@@ -208,10 +242,12 @@ fn by_port(
             continue;
         };
         served.exposures.push(Exposure {
+            owner: service.owner(),
             service: service.object(),
             load_balancer: load_balancer.clone(),
             protocol,
             port: port.port,
+            rule: None,
             target: port.target.clone(),
             selector: service.selector.clone(),
             parameters: parameters.of(protocol),
@@ -264,6 +300,7 @@ mod tests {
     fn a_direct_access_service_is_served_port_by_port() {
         let mut ours = service("web");
         ours.ports.push(PortFacts {
+            name: None,
             port: 443,
             protocol: "TCP".to_owned(),
             target: TargetPort::Name("https".to_owned()),
@@ -396,6 +433,7 @@ mod tests {
         let mut mixed = service("web");
         let target = TargetPort::Number(36412);
         mixed.ports.push(PortFacts {
+            name: None,
             port: 36412,
             protocol: "SCTP".to_owned(),
             target,

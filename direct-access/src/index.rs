@@ -1,13 +1,15 @@
-//! The index that answers, for a pod's namespace and labels, which Services expose it.
+//! The index that answers, for a pod's namespace and labels, which Services expose it: by themselves, or
+//! because an Ingress leads to them.
 //!
 //! Selectors are grouped by their set of keys and looked up by a hash of the values the pod has for
 //! them: a label that ten thousand Services share does not make ten thousand candidates.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use crate::exposure::{Judgement, exposures};
+use crate::ingress::{IngressFacts, IngressJudgement, ingress_exposures};
 use crate::service::{ObjectRef, ServiceFacts};
 use crate::settings::Settings;
 
@@ -34,6 +36,8 @@ struct Group {
 struct Entry {
     values: Vec<String>,
     service: ObjectRef,
+    /// The Ingress that leads to it; `None` where the Service itself asks.
+    ingress: Option<ObjectRef>,
 }
 
 impl ExposureIndex {
@@ -55,21 +59,46 @@ impl ExposureIndex {
         self.insert(service, settings);
     }
 
-    /// Forgets a Service.
+    /// Takes in an Ingress that was added or changed, or whose Services were; `services` finds those of
+    /// its namespace by name.
+    pub fn apply_ingress<'s>(
+        &mut self,
+        ingress: &IngressFacts,
+        services: &dyn Fn(&str) -> Option<&'s ServiceFacts>,
+        settings: &Settings,
+    ) {
+        self.delete_ingress(&ingress.object());
+        self.insert_ingress(ingress, services, settings);
+    }
+
+    /// Forgets a Service. What Ingresses lead to it is theirs to say.
     pub fn delete(&mut self, service: &ObjectRef) {
-        let Some(shared) = self.namespaces.get_mut(&service.namespace) else {
+        self.forget(&service.namespace, |entry| {
+            entry.ingress.is_none() && entry.service == *service
+        });
+    }
+
+    /// Forgets an Ingress.
+    pub fn delete_ingress(&mut self, ingress: &ObjectRef) {
+        self.forget(&ingress.namespace, |entry| {
+            entry.ingress.as_ref() == Some(ingress)
+        });
+    }
+
+    fn forget(&mut self, namespace: &str, gone: impl Fn(&Entry) -> bool) {
+        let Some(shared) = self.namespaces.get_mut(namespace) else {
             return;
         };
-        let namespace = Arc::make_mut(shared);
-        for group in &mut namespace.groups {
+        let known = Arc::make_mut(shared);
+        for group in &mut known.groups {
             group.by_values.retain(|_, entries| {
-                entries.retain(|entry| entry.service != *service);
+                entries.retain(|entry| !gone(entry));
                 !entries.is_empty()
             });
         }
-        namespace.groups.retain(|group| !group.by_values.is_empty());
-        if namespace.groups.is_empty() {
-            self.namespaces.remove(&service.namespace);
+        known.groups.retain(|group| !group.by_values.is_empty());
+        if known.groups.is_empty() {
+            self.namespaces.remove(namespace);
         }
     }
 
@@ -86,7 +115,7 @@ impl ExposureIndex {
             .find_map(|group| group.find(&self.hasher, &label))
     }
 
-    /// How many Services are in it, for logs and tests.
+    /// How many Services are in it, once for each object that exposes them, for logs and tests.
     pub fn len(&self) -> usize {
         self.namespaces
             .values()
@@ -102,19 +131,49 @@ impl ExposureIndex {
     }
 
     fn insert(&mut self, service: &ServiceFacts, settings: &Settings) {
-        if matches!(exposures(service, settings), Judgement::NotOurs(_)) {
-            return;
+        if matches!(exposures(service, settings), Judgement::Served(_)) {
+            self.enter(&service.object(), &service.selector, None);
         }
-        let values: Vec<_> = service.selector.values().cloned().collect();
+    }
+
+    fn insert_ingress<'s>(
+        &mut self,
+        ingress: &IngressFacts,
+        services: &dyn Fn(&str) -> Option<&'s ServiceFacts>,
+        settings: &Settings,
+    ) {
+        let judgement = ingress_exposures(ingress, services, settings);
+        let IngressJudgement::Served(served) = judgement else {
+            return;
+        };
+        // Many paths may lead to one Service.
+        let by_service: BTreeMap<_, _> = served
+            .exposures
+            .iter()
+            .map(|exposure| (&exposure.service, &exposure.selector))
+            .collect();
+        for (service, selector) in by_service {
+            self.enter(service, selector, Some(&ingress.object()));
+        }
+    }
+
+    fn enter(
+        &mut self,
+        service: &ObjectRef,
+        selector: &BTreeMap<String, String>,
+        ingress: Option<&ObjectRef>,
+    ) {
+        let values: Vec<_> = selector.values().cloned().collect();
         let hash = hash(&self.hasher, values.iter().map(String::as_str));
         let shared = self
             .namespaces
             .entry(service.namespace.clone())
             .or_default();
-        let group = Arc::make_mut(shared).group(service.selector.keys());
+        let group = Arc::make_mut(shared).group(selector.keys());
         let entry = Entry {
             values,
-            service: service.object(),
+            service: service.clone(),
+            ingress: ingress.cloned(),
         };
         group.by_values.entry(hash).or_default().push(entry);
     }
@@ -169,8 +228,6 @@ fn hash<'a>(hasher: &RandomState, values: impl Iterator<Item = &'a str>) -> u64 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;

@@ -2,27 +2,33 @@
 //!
 //! The webhook asks [`inject()`] whether a pod gets the readiness gate; the gate controller asks
 //! [`gate()`] what the gate's condition should say. Both rest on [`exposures()`], the only place that
-//! decides what is ours: a pod gated by one and not bound by the other would never become Ready.
+//! decides what is ours of the Services (and [`ingress_exposures()`] of the Ingresses): a pod gated by one and not bound by the other would never become Ready.
 
+pub mod certificate;
 pub mod condition;
 pub mod exposure;
 pub mod gate;
 pub mod index;
+pub mod ingress;
 pub mod inject;
 pub mod listener;
 pub mod load_balancer;
 pub mod names;
+pub mod owner;
 pub mod ownership;
 pub mod problem;
 pub mod service;
 pub mod settings;
 pub mod slot;
 
-pub use exposure::{Exposure, Judgement, Reason, Served, exposures};
+pub use certificate::{CertificateId, CertificateRef};
+pub use exposure::{Exposure, Judgement, Reason, Rule, RulePath, Served, exposures};
 pub use gate::{GateFacts, GateValue, gate};
 pub use index::ExposureIndex;
+pub use ingress::{IngressFacts, IngressJudgement, IngressReason, ingress_exposures};
 pub use inject::{Injection, Place, PodFacts, SkipReason, inject, place};
 pub use load_balancer::LoadBalancer;
+pub use owner::{Kind, Owner};
 pub use problem::{Code, Problem};
 pub use service::{ObjectRef, ServiceFacts};
 pub use settings::Settings;

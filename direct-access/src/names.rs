@@ -1,6 +1,8 @@
 //! Every name that clb-gate shares with Kubernetes, TKE or its own installation: the only place where
 //! such a literal lives.
 
+pub mod ingress;
+
 /// The readiness gate and its pod condition, as TKE names it. One gate a pod, shared by all exposures.
 pub const GATE: &str = "cloud.tencent.com/load-balancer-backendgroup-ready";
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::service::ObjectRef;
+use crate::owner::Owner;
 
 /// Something a user should mend: what, where, what was read, what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The Service.
-    pub object: ObjectRef,
+    /// The object.
+    pub object: Owner,
     /// The field, e.g. `metadata.annotations[…]`.
     pub field: String,
     /// What was read.
@@ -32,6 +32,32 @@ pub enum Code {
     BatchTarget,
     /// `direct-access` is neither `"true"` nor `"false"`.
     DirectAccessValue,
+    /// An entry of `spec.tls` names no Secret.
+    SecretNameEmpty,
+    /// A rule has no paths.
+    NoPaths,
+    /// `http-rules` cannot be read.
+    HttpRules,
+    /// `https-rules` cannot be read.
+    HttpsRules,
+    /// A path is not one.
+    Path,
+    /// The id of a certificate is not one.
+    CertificateId,
+    /// A host has no certificate.
+    NoCertificate,
+    /// There is no such Service.
+    ServiceNotFound,
+    /// The Service has no such port.
+    ServicePortNotFound,
+    /// `rule-mix` cannot be read.
+    RuleMix,
+    /// Several certificates for all hosts that have none of their own.
+    SeveralDefaultCertificates,
+    /// Several certificates for one host.
+    SeveralCertificates,
+    /// A host is not one.
+    Host,
 }
 
 impl Code {
@@ -43,6 +69,19 @@ impl Code {
             Self::RuleQuota => "E4005",
             Self::BatchTarget => "E5009",
             Self::DirectAccessValue => "E4037",
+            Self::SecretNameEmpty => "E4009",
+            Self::NoPaths => "E4013",
+            Self::HttpRules => "E4022",
+            Self::HttpsRules => "E4023",
+            Self::Path => "E4031",
+            Self::CertificateId => "E4035",
+            Self::NoCertificate => "E4040",
+            Self::ServiceNotFound => "E4041",
+            Self::ServicePortNotFound => "E4042",
+            Self::RuleMix => "E4044",
+            Self::SeveralDefaultCertificates => "E4048",
+            Self::SeveralCertificates => "E4049",
+            Self::Host => "E4052",
         }
     }
 }
@@ -67,7 +106,7 @@ impl fmt::Display for Problem {
             accepted,
             code,
         } = self;
-        write!(f, "Service {object}: {field} is {value:?}; {accepted}")?;
+        write!(f, "{object}: {field} is {value:?}; {accepted}")?;
         match code {
             None => Ok(()),
             Some(code) => write!(f, " ({})", code.as_str()),

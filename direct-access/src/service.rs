@@ -8,10 +8,11 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::exposure::Reason;
 use crate::names;
+use crate::owner::Owner;
 use crate::problem::Problem;
 
 /// Which object something belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectRef {
     /// Its namespace.
     pub namespace: String,
@@ -46,6 +47,8 @@ impl fmt::Display for TargetPort {
 /// A port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortFacts {
+    /// Its name; an Ingress may name the port by it.
+    pub name: Option<String>,
     /// The Service's own port, which becomes the listener's.
     pub port: u16,
     /// `TCP`, `UDP` or `SCTP`.
@@ -137,6 +140,11 @@ impl ServiceFacts {
         }
     }
 
+    /// Itself, as the one that asks.
+    pub fn owner(&self) -> Owner {
+        Owner::service(self.object())
+    }
+
     /// The value of an annotation that matters here.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations.get(key).map(String::as_str)
@@ -150,7 +158,7 @@ impl ServiceFacts {
     /// A problem of one of its fields.
     pub fn problem(&self, field: &str, value: &str, accepted: &str) -> Problem {
         Problem {
-            object: self.object(),
+            object: self.owner(),
             field: field.to_owned(),
             value: value.to_owned(),
             accepted: accepted.to_owned(),
@@ -185,6 +193,7 @@ fn port(port: ServicePort) -> Option<PortFacts> {
     };
     let protocol = port.protocol.unwrap_or_else(|| "TCP".to_owned());
     Some(PortFacts {
+        name: port.name.filter(|name| !name.is_empty()),
         port: own,
         protocol,
         target,
@@ -210,6 +219,7 @@ pub(crate) mod tests {
             ]
             .into(),
             ports: vec![PortFacts {
+                name: None,
                 port: 80,
                 protocol: "TCP".to_owned(),
                 target: TargetPort::Number(8080),
@@ -245,6 +255,7 @@ pub(crate) mod tests {
             ..service("web")
         };
         let tcp = |port, target| PortFacts {
+            name: None,
             port,
             protocol: "TCP".to_owned(),
             target,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use direct_access::{ServiceFacts, Settings};
+use direct_access::{Kind, Owner, ServiceFacts, Settings};
 use parking_lot::Mutex;
 use runtime::{Change, Key};
 use tokio::sync::watch;
@@ -138,13 +138,14 @@ impl Cluster {
         look(&by_namespace(state.pods.values()))
     }
 
-    /// The UIDs of all Services, for Events.
-    pub fn service_uid(&self, namespace: &str, name: &str) -> Option<String> {
+    /// The UID of an object that asks for something, for Events.
+    pub fn uid(&self, owner: &Owner) -> Option<String> {
         let state = self.state.lock();
-        state
-            .services
-            .get(&Key::new(namespace, name))
-            .map(|service| service.uid.clone())
+        let key = Key::new(owner.object.namespace.clone(), owner.object.name.clone());
+        match owner.kind {
+            Kind::Service => state.services.get(&key).map(|one| one.uid.clone()),
+            Kind::Ingress => None,
+        }
     }
 
     fn tell(&self) {

@@ -8,7 +8,7 @@ use direct_access::listener::ListenerParameters;
 use direct_access::service::ObjectRef;
 use direct_access::slot::{Protocol, Space};
 use direct_access::{
-    Exposure, Judgement, LoadBalancer, Problem, ServiceFacts, Settings, Slot, exposures,
+    Exposure, Judgement, LoadBalancer, Owner, Problem, ServiceFacts, Settings, Slot, exposures,
 };
 
 use crate::lifecycle::Made;
@@ -19,10 +19,10 @@ use crate::pod::{Fate, PodRecord};
 pub struct Wanted {
     /// By load balancer id.
     pub load_balancers: BTreeMap<String, Desired>,
-    /// Problems by Service.
-    pub problems: BTreeMap<ObjectRef, Vec<Problem>>,
-    /// Slots that two Services claim, told on both.
-    pub conflicts: BTreeMap<ObjectRef, Vec<Problem>>,
+    /// Problems by object.
+    pub problems: BTreeMap<Owner, Vec<Problem>>,
+    /// Places that two objects claim, told on both.
+    pub conflicts: BTreeMap<Owner, Vec<Problem>>,
     /// The exposures of every Service that is served. A load balancer that was not seen to be made for
     /// its Service has no id here.
     pub exposures: Vec<Exposure>,
@@ -177,7 +177,7 @@ impl Wanted {
     fn tell(&mut self, service: &ServiceFacts, problems: Vec<Problem>) {
         if !problems.is_empty() {
             self.problems
-                .entry(service.object())
+                .entry(service.owner())
                 .or_default()
                 .extend(problems);
         }
@@ -222,7 +222,7 @@ impl Wanted {
         let slot = younger.slot();
         let remedy = "give one of them another port or another CLB";
         let problem = |object: &ObjectRef, what: String| Problem {
-            object: object.clone(),
+            object: Owner::service(object.clone()),
             field: format!("spec.ports[port={}]", slot.port),
             value: slot.to_string(),
             accepted: format!("{what}; {remedy}"),
@@ -321,6 +321,7 @@ pub(crate) mod tests {
             ]
             .into(),
             ports: vec![PortFacts {
+                name: None,
                 port: 80,
                 protocol: "TCP".to_owned(),
                 target: TargetPort::Name("http".to_owned()),
@@ -411,7 +412,7 @@ pub(crate) mod tests {
             wanted.load_balancers["lb-abcd1234"].listeners[&Protocol::Tcp.at(80)].service,
             old.object()
         );
-        let told = |of: &ServiceFacts| wanted.conflicts[&of.object()][0].to_string();
+        let told = |of: &ServiceFacts| wanted.conflicts[&of.owner()][0].to_string();
         for part in [
             "Service shop/a-young",
             "TCP:80",

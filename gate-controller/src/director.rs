@@ -4,8 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use direct_access::service::ObjectRef;
-use direct_access::{Exposure, Problem};
+use direct_access::{Exposure, Kind, Owner, Problem};
 use runtime::{BoxError, News};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::desired::{Desired, Wanted};
-use crate::engine::{self, Context, Inbox, Shared, quotas, reference};
+use crate::engine::{self, Context, Inbox, Shared, quotas, reference_to};
 use crate::view::View;
 
 /// Changes that come this close together are taken in once: a Deployment's new pods come in bursts.
@@ -32,7 +31,7 @@ pub struct Director {
 }
 
 /// A problem that stands: on which Service, the Event's reason and note.
-type Standing = (ObjectRef, &'static str, String);
+type Standing = (Owner, &'static str, String);
 
 #[derive(Default)]
 struct Term {
@@ -138,16 +137,12 @@ impl Director {
             if told.contains_key(&key) {
                 continue;
             }
-            let (service, reason, note) = key.clone();
-            let Some(uid) = self
-                .shared
-                .cluster
-                .service_uid(&service.namespace, &service.name)
-            else {
+            let (owner, reason, note) = key.clone();
+            let Some(uid) = self.shared.cluster.uid(&owner) else {
                 continue;
             };
-            tracing::warn!(%service, problem = note, "a Service has a problem");
-            let regarding = reference("Service", &service, &uid);
+            tracing::warn!(object = %owner, problem = note, "an object has a problem");
+            let regarding = reference_to(&owner, &uid);
             self.shared
                 .recorder
                 .publish(regarding, News::warning(reason, "Serve", note));
@@ -157,10 +152,9 @@ impl Director {
 
     fn standing(&self, wanted: &Wanted) -> BTreeSet<Standing> {
         let told = |reason: &'static str| {
-            move |(service, problems): (&ObjectRef, &Vec<Problem>)| {
+            move |(owner, problems): (&Owner, &Vec<Problem>)| {
                 let notes = problems.iter().map(ToString::to_string);
-                let all: Vec<Standing> =
-                    notes.map(|note| (service.clone(), reason, note)).collect();
+                let all: Vec<Standing> = notes.map(|note| (owner.clone(), reason, note)).collect();
                 all
             }
         };
@@ -169,10 +163,13 @@ impl Director {
         let mut standing: BTreeSet<_> = problems.chain(conflicts).collect();
         let made = self.shared.cluster.made();
         let of_made = made.problems();
-        standing.extend(
-            of_made
-                .map(|(service, note)| (service.clone(), "LoadBalancerProblem", note.to_owned())),
-        );
+        standing.extend(of_made.map(|(service, note)| {
+            (
+                Owner::service(service.clone()),
+                "LoadBalancerProblem",
+                note.to_owned(),
+            )
+        }));
         for exposure in &wanted.exposures {
             let Some(id) = exposure.load_balancer.id() else {
                 continue;
@@ -187,13 +184,13 @@ impl Director {
 
 /// What the load balancer's writer says of an exposure.
 fn seen(exposure: &Exposure, load_balancer: &str, view: &View) -> Vec<Standing> {
-    let service = &exposure.service;
+    let owner = &exposure.owner;
     let problem = view.problem.as_ref();
-    let whole = problem.map(|problem| format!("Service {service}: {problem}"));
+    let whole = problem.map(|problem| format!("{owner}: {problem}"));
     let on_slot = |note: String| {
         format!(
-            "Service {service}: spec.ports[].port {} on CLB {load_balancer}: {note}",
-            exposure.port
+            "{owner}: {} on CLB {load_balancer}: {note}",
+            place(exposure)
         )
     };
     let held = view.held.get(&exposure.slot()).into_iter().flatten();
@@ -201,7 +198,15 @@ fn seen(exposure: &Exposure, load_balancer: &str, view: &View) -> Vec<Standing> 
     let problems = whole.into_iter().chain(held);
     let warned = view.warnings.get(&exposure.slot()).cloned().map(on_slot);
     problems
-        .map(|note| (service.clone(), "NotServed", note))
-        .chain(warned.map(|note| (service.clone(), "QuotaAhead", note)))
+        .map(|note| (owner.clone(), "NotServed", note))
+        .chain(warned.map(|note| (owner.clone(), "QuotaAhead", note)))
         .collect()
+}
+
+/// In the words of the object that asks.
+fn place(exposure: &Exposure) -> String {
+    match exposure.owner.kind {
+        Kind::Service => format!("spec.ports[].port {}", exposure.port),
+        Kind::Ingress => format!("listener {}:{}", exposure.protocol, exposure.port),
+    }
 }

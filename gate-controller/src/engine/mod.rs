@@ -25,8 +25,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use direct_access::ObjectRef;
 use direct_access::ownership::ClusterId;
+use direct_access::{ObjectRef, Owner};
 use k8s_openapi::api::core::v1::ObjectReference;
 use runtime::{Leadership, Recorder};
 use tokio::sync::Notify;
@@ -186,6 +186,14 @@ pub async fn run(
 /// Marks the targets that are ours by the record of their load balancer, although no tag tells.
 pub(crate) fn recognise(record: &str, listeners: &mut [ObservedListener], us: &ClusterId) {
     claims::Claims::parse(record).recognise(listeners, us);
+}
+
+/// The object that an Event is about.
+pub(crate) fn reference_to(owner: &Owner, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(owner.kind.api_version().to_owned()),
+        ..reference(owner.kind.as_str(), &owner.object, uid)
+    }
 }
 
 /// What an Event is about.

@@ -101,7 +101,7 @@ impl Composer<'_> {
         let standing = self.wanted.problems.iter().chain(&self.wanted.conflicts);
         let of_services = standing.flat_map(|(service, problems)| {
             problems.iter().map(|problem| Told {
-                service: Some(service.to_string()),
+                service: Some(service.short()),
                 problem: problem.to_string(),
             })
         });

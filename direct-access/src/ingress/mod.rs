@@ -1,0 +1,17 @@
+//! What of an Ingress is ours: [`ingress_exposures()`] judges one beside the Services it names. Webhook
+//! and controller ask nobody else.
+
+mod facts;
+mod judge;
+mod listen;
+mod mix;
+mod route;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+pub(crate) mod tests;
+mod tls;
+
+pub use facts::{Backend, BackendPort, IngressFacts, RouteFacts, TlsFacts};
+pub use judge::{IngressJudgement, IngressReason, IngressServed, ingress_exposures};
+pub use listen::DEFAULT_PORTS;

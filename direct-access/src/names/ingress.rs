@@ -1,0 +1,46 @@
+//! Names that an Ingress shares with TKE (its documentation of CLB-type Ingresses).
+
+/// The class that is ours: by annotation, by `ingressClassName`, or by naming none at all.
+pub const CLASS: &str = "qcloud";
+/// Annotation with the class; it counts before `spec.ingressClassName`.
+pub const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+/// `"true"` or `"false"`: the only switch for direct access.
+pub const DIRECT_ACCESS: &str = "ingress.cloud.tencent.com/direct-access";
+/// `skip` makes TKE's own controller ignore the Ingress.
+pub const MODE: &str = "ingress.cloud.tencent.com/mode";
+/// The existing CLB to use, `lb-xxxxxxxx`.
+pub const EXISTING_LOAD_BALANCER: &str = "kubernetes.io/ingress.existLbId";
+/// The listeners: `[{"HTTP":80},{"HTTPS":443}]`.
+pub const LISTEN_PORTS: &str = "ingress.cloud.tencent.com/listen-ports";
+/// `"true"`: the rules are spread over HTTP and HTTPS by the next two.
+pub const RULE_MIX: &str = "kubernetes.io/ingress.rule-mix";
+/// `"true"`: every rule is on HTTP and on HTTPS.
+pub const RULE_MIX_BOTH: &str = "kubernetes.io/ingress.rule-mix-both";
+/// Which rules are on HTTP.
+pub const HTTP_RULES: &str = "kubernetes.io/ingress.http-rules";
+/// Which rules are on HTTPS.
+pub const HTTPS_RULES: &str = "kubernetes.io/ingress.https-rules";
+/// Certificates by host: `[{"hosts":["a.com"],"qcloud_cert_id":["abcd1234"]}]`.
+pub const CERTIFICATE: &str = "ingress.cloud.tencent.com/certificate";
+/// `"true"`: HTTP answers with a redirect to HTTPS.
+pub const AUTO_REWRITE: &str = "ingress.cloud.tencent.com/auto-rewrite";
+
+/// Key of a Secret with the id of a certificate in Tencent's SSL Certificate Service.
+pub const CERTIFICATE_KEY: &str = "qcloud_cert_id";
+/// Key of a Secret with the id of the CA that clients' certificates must be signed by.
+pub const CA_CERTIFICATE_KEY: &str = "qcloud_ca_cert_id";
+
+/// The annotations that matter here; everything else is pruned when an Ingress is cached.
+pub const ANNOTATIONS: [&str; 11] = [
+    CLASS_ANNOTATION,
+    DIRECT_ACCESS,
+    MODE,
+    EXISTING_LOAD_BALANCER,
+    LISTEN_PORTS,
+    RULE_MIX,
+    RULE_MIX_BOTH,
+    HTTP_RULES,
+    HTTPS_RULES,
+    CERTIFICATE,
+    AUTO_REWRITE,
+];
