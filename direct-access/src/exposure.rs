@@ -9,9 +9,10 @@ use crate::load_balancer::{self, LoadBalancer};
 use crate::names;
 use crate::owner::Owner;
 use crate::problem::{Code, Problem};
-use crate::service::{ObjectRef, PortFacts, ServiceFacts, TargetPort};
+use crate::service::{ObjectRef, ServiceFacts, TargetPort};
 use crate::settings::{Ownership, Settings};
 use crate::slot::{Protocol, Slot};
+use crate::specify_protocol::{SpokenPort, spoken};
 
 /// One direct-access Service port or Ingress path that selects pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct Served {
     pub exposures: Vec<Exposure>,
     /// What of it could not be served, for its Events.
     pub problems: Vec<Problem>,
+    /// Ports that cannot be read: what is there on the CLB stays as it is.
+    pub held: Vec<Slot>,
 }
 
 /// Why a Service is not ours.
@@ -232,27 +235,23 @@ fn by_port(
     load_balancer: &LoadBalancer,
     parameters: &ListenerParameters,
 ) -> Result<Served, Reason> {
-    let mut served = Served {
-        exposures: vec![],
-        problems: vec![],
+    let spoken = spoken(service, parameters)?;
+    let exposure = |one: SpokenPort| Exposure {
+        owner: service.owner(),
+        service: service.object(),
+        load_balancer: load_balancer.clone(),
+        protocol: one.protocol,
+        port: one.port,
+        rule: None,
+        target: one.target,
+        selector: service.selector.clone(),
+        parameters: parameters.of(one.protocol),
     };
-    for port in &service.ports {
-        let Some(protocol) = protocol(port) else {
-            served.problems.push(other_protocol(service, port));
-            continue;
-        };
-        served.exposures.push(Exposure {
-            owner: service.owner(),
-            service: service.object(),
-            load_balancer: load_balancer.clone(),
-            protocol,
-            port: port.port,
-            rule: None,
-            target: port.target.clone(),
-            selector: service.selector.clone(),
-            parameters: parameters.of(protocol),
-        });
-    }
+    let served = Served {
+        exposures: spoken.ports.into_iter().map(exposure).collect(),
+        problems: spoken.problems,
+        held: spoken.held,
+    };
     if served.exposures.is_empty() {
         let first = served.problems.into_iter().next();
         let problem = first.unwrap_or_else(|| {
@@ -263,25 +262,12 @@ fn by_port(
     Ok(served)
 }
 
-fn protocol(port: &PortFacts) -> Option<Protocol> {
-    match port.protocol.as_str() {
-        "TCP" => Some(Protocol::Tcp),
-        "UDP" => Some(Protocol::Udp),
-        _ => None,
-    }
-}
-
-fn other_protocol(service: &ServiceFacts, port: &PortFacts) -> Problem {
-    let field = format!("spec.ports[port={}].protocol", port.port);
-    let accepted = "a CLB forwards TCP and UDP; choose one of them";
-    service.problem(&field, &port.protocol, accepted)
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::service::PortFacts;
     use crate::service::tests::service;
     use crate::settings::Manage;
 

@@ -12,6 +12,7 @@ pub mod index;
 pub mod ingress;
 pub mod inject;
 pub mod listener;
+pub mod listener_change;
 pub mod load_balancer;
 pub mod names;
 pub mod owner;
@@ -20,6 +21,7 @@ pub mod problem;
 pub mod service;
 pub mod settings;
 pub mod slot;
+mod specify_protocol;
 
 pub use certificate::{CertificateId, CertificateRef};
 pub use exposure::{Exposure, Judgement, Reason, Rule, RulePath, Served, exposures};

@@ -1,7 +1,8 @@
 //! Extra listener parameters: the annotation `service.kubernetes.io/service.listenerParameters`, a
 //! JSON object of Tencent's `CreateListener` fields, checked against the API's documented ranges.
 //!
-//! They apply when clb-gate creates the listener; a listener that exists is left as it is.
+//! A listener of ours that differs is changed in place (see [`crate::listener_change`]); one that
+//! somebody else made is left as it is.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,30 @@ pub struct ListenerParameters {
     /// Session persistence in seconds: 0 (off) or 30 to 3600.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session_expire_time: Option<i64>,
+    /// The certificate of a `TCP_SSL` or HTTPS listener, or of a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// HTTPS only: 1 for a certificate for each domain, 0 for one for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni_switch: Option<i64>,
+    /// Whether clients get a reset when their target is taken away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deregister_target_rst: Option<bool>,
+}
+
+/// A certificate as `CreateListener` takes it: by its id in Tencent's SSL service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
+pub struct Certificate {
+    /// `UNIDIRECTIONAL`, or `MUTUAL` where clients show a certificate too.
+    #[serde(rename = "SSLMode", skip_serializing_if = "Option::is_none")]
+    pub ssl_mode: Option<String>,
+    /// The server's certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_id: Option<String>,
+    /// The CA of the clients' certificates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_ca_id: Option<String>,
 }
 
 /// A layer-4 health check as `CreateListener` takes it.
@@ -88,8 +113,11 @@ impl ListenerParameters {
     #[must_use]
     pub fn of(&self, protocol: Protocol) -> Self {
         let health_check = self.health_check.as_ref().map(|check| check.of(protocol));
+        let encrypted = matches!(protocol, Protocol::TcpSsl | Protocol::Https);
         Self {
             health_check,
+            certificate: self.certificate.clone().filter(|_| encrypted),
+            sni_switch: self.sni_switch.filter(|_| protocol == Protocol::Https),
             ..self.clone()
         }
     }
@@ -103,9 +131,31 @@ impl ListenerParameters {
         if self.session_expire_time != Some(0) {
             within("SessionExpireTime", self.session_expire_time, 30, 3600)?;
         }
+        within("SniSwitch", self.sni_switch, 0, 1)?;
+        self.certificate
+            .as_ref()
+            .map_or(Ok(()), Certificate::check)?;
         self.health_check
             .as_ref()
             .map_or(Ok(()), HealthCheck::check)
+    }
+}
+
+impl Certificate {
+    fn check(&self) -> Result<(), String> {
+        let mode = self.ssl_mode.as_deref();
+        one_of("Certificate.SSLMode", mode, &["UNIDIRECTIONAL", "MUTUAL"])?;
+        let named = |id: &Option<String>| id.as_ref().is_some_and(|id| !id.is_empty());
+        if !named(&self.cert_id) {
+            return Err(
+                "Certificate.CertId is needed: the certificate's id in Tencent's SSL service"
+                    .to_owned(),
+            );
+        }
+        if mode == Some("MUTUAL") && !named(&self.cert_ca_id) {
+            return Err("Certificate.CertCaId is needed by SSLMode MUTUAL".to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -220,6 +270,8 @@ mod tests {
     #[case(r#"{"HealthCheck":{"IntervalTime":3,"TimeOut":2,"HealthNum":2,"UnHealthNum":2}}"#)]
     #[case(r#"{"HealthCheck":{"HealthSwitch":0},"Scheduler":"LEAST_CONN","SessionExpireTime":0}"#)]
     #[case(r#"{"HealthCheck":{"CheckType":"HTTP","HttpCheckDomain":"a","HttpVersion":"HTTP/1.1","CheckPort":-1}}"#)]
+    #[case(r#"{"Certificate":{"SSLMode":"UNIDIRECTIONAL","CertId":"abcd1234"},"DeregisterTargetRst":true}"#)]
+    #[case(r#"{"Certificate":{"SSLMode":"MUTUAL","CertId":"abcd1234","CertCaId":"efgh5678"},"SniSwitch":1}"#)]
     fn accepts(#[case] text: &str) {
         let parameters = ListenerParameters::parse(text).unwrap();
         let again = serde_json::to_string(&parameters).unwrap();
@@ -254,6 +306,19 @@ mod tests {
         assert_eq!(of.interval_time, Some(7));
     }
 
+    #[test]
+    fn a_certificate_belongs_to_what_is_encrypted() {
+        let text = r#"{"Certificate":{"CertId":"abcd1234"},"SniSwitch":1}"#;
+        let whole = ListenerParameters::parse(text).unwrap();
+        let of = |protocol| {
+            let of = whole.of(protocol);
+            (of.certificate.is_some(), of.sni_switch.is_some())
+        };
+        assert_eq!(of(Protocol::Tcp), (false, false));
+        assert_eq!(of(Protocol::TcpSsl), (true, false));
+        assert_eq!(of(Protocol::Https), (true, true));
+    }
+
     #[rstest]
     #[case("fast", "JSON object")]
     #[case("[]", "JSON object")]
@@ -270,6 +335,10 @@ mod tests {
         "HttpCheckDomain"
     )]
     #[case(r#"{"SessionExpireTime":10}"#, "SessionExpireTime 10")]
+    #[case(r#"{"Certificate":{}}"#, "CertId")]
+    #[case(r#"{"Certificate":{"CertId":"a","SSLMode":"NONE"}}"#, "NONE")]
+    #[case(r#"{"Certificate":{"CertId":"a","SSLMode":"MUTUAL"}}"#, "CertCaId")]
+    #[case(r#"{"SniSwitch":2}"#, "SniSwitch 2")]
     #[case(r#"{"Scheduler":"RANDOM"}"#, "RANDOM")]
     fn refuses_and_names_the_field(#[case] text: &str, #[case] named: &str) {
         let error = ListenerParameters::parse(text).unwrap_err();

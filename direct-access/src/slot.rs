@@ -47,6 +47,14 @@ impl Protocol {
         }
     }
 
+    /// Whether targets hang on the listener itself, and not on its rules (layer 4).
+    pub const fn has_own_targets(self) -> bool {
+        match self {
+            Self::Tcp | Self::Udp | Self::TcpSsl => true,
+            Self::Http | Self::Https => false,
+        }
+    }
+
     /// Its port space.
     pub const fn space(self) -> Space {
         match self {

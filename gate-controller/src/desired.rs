@@ -49,7 +49,8 @@ pub struct Others {
     pub fates: HashMap<String, Fate>,
     /// UIDs of pods whose targets stay as they are: a Service that selects them cannot be read.
     pub held_pods: HashSet<String>,
-    /// Slots of Services that cannot be read: their listeners stay as they are.
+    /// Slots of Services or ports that cannot be read: their listeners and the targets of live pods on
+    /// them stay as they are.
     pub held_slots: HashSet<Slot>,
 }
 
@@ -117,12 +118,14 @@ pub fn wanted<'a>(
     // The older Service keeps a port that two of them claim.
     ordered.sort_by(|a, b| (a.created, &a.uid).cmp(&(b.created, &b.uid)));
     let mut held = Vec::new();
+    let mut held_slots = HashSet::new();
     for service in ordered {
         match exposures(service, settings) {
             Judgement::Served(mut served) => {
                 for exposure in &mut served.exposures {
                     unseen.extend(unconfirmed(&mut exposure.load_balancer, service, made));
                 }
+                held_slots.extend(served.held);
                 wanted.tell(service, served.problems);
                 wanted.serve(service, served.exposures, pods);
             }
@@ -138,7 +141,9 @@ pub fn wanted<'a>(
         let desired = wanted.load_balancers.entry(id).or_default();
         desired.hold = desired.listeners.is_empty();
     }
-    let others = Arc::new(others(&held, pods));
+    let mut others = others(&held, pods);
+    others.held_slots.extend(held_slots);
+    let others = Arc::new(others);
     for desired in wanted.load_balancers.values_mut() {
         desired.others = Arc::clone(&others);
     }

@@ -197,8 +197,11 @@ fn seen(exposure: &Exposure, load_balancer: &str, view: &View) -> Vec<Standing> 
     let held = held.map(|held| on_slot(held.to_string()));
     let problems = whole.into_iter().chain(held);
     let warned = view.warnings.get(&exposure.slot()).cloned().map(on_slot);
+    let unchanged = view.unchanged.get(&exposure.slot()).into_iter().flatten();
+    let unchanged = unchanged.cloned().map(on_slot);
     problems
         .map(|note| (owner.clone(), "NotServed", note))
+        .chain(unchanged.map(|note| (owner.clone(), "ListenerNotChanged", note)))
         .chain(warned.map(|note| (owner.clone(), "QuotaAhead", note)))
         .collect()
 }

@@ -27,6 +27,8 @@ pub struct View {
     pub held: BTreeMap<Slot, Vec<Held>>,
     /// By slot: what will go wrong soon if nothing is done.
     pub warnings: BTreeMap<Slot, String>,
+    /// By slot: what of a listener is not as declared and is not changed, and why.
+    pub unchanged: BTreeMap<Slot, Vec<String>>,
     /// What keeps the whole load balancer from being read or written.
     pub problem: Option<String>,
 }
@@ -176,6 +178,7 @@ impl View {
 mod tests {
     use std::time::Duration;
 
+    use direct_access::listener::ListenerParameters;
     use rstest::rstest;
 
     use super::*;
@@ -211,6 +214,7 @@ mod tests {
                     off: false,
                     earliest: EARLIEST,
                 },
+                parameters: ListenerParameters::default(),
                 targets: vec![],
                 rules: vec![],
             }],

@@ -302,6 +302,9 @@ pub struct ModifyListener {
     /// Its new certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
+    /// 1 for a certificate for each domain from now on; there is no way back. HTTPS only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni_switch: Option<u8>,
     /// `WRR` or `LEAST_CONN`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
@@ -322,6 +325,7 @@ impl ModifyListener {
             listener_name: None,
             health_check: None,
             certificate: None,
+            sni_switch: None,
             scheduler: None,
             session_expire_time: None,
             deregister_target_rst: None,

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use clb::{
     BatchTarget, Client, CreateListener, Error, Kind, ListenerId, LoadBalancerId, LocationId,
-    ModifyWeight, NonEmpty, Protocol, Target, Task, weight_batches,
+    ModifyListener, ModifyRule, ModifyWeight, NonEmpty, Protocol, Target, Task, weight_batches,
 };
-use direct_access::listener::HealthCheck;
+use direct_access::listener::{Certificate, HealthCheck};
 use direct_access::ownership::{ClusterId, Tag};
 
-use crate::plan::{NewListeners, NewRule, Operation, Place, Weighted};
+use crate::plan::{Modification, NewListeners, NewRule, Operation, Place, Weighted};
 
 /// Where calls are made.
 pub(super) struct Actor<'a> {
@@ -84,6 +84,7 @@ impl Actor<'_> {
             Operation::CreateListeners(new) => self.create_listeners(new).await,
             Operation::CreateRules(listener, new) => self.create_rules(listener, new).await,
             Operation::Register(targets) => self.register(targets).await,
+            Operation::Modify(modification) => self.modify(modification).await,
             Operation::DeleteRules(listener, rules) => self.delete_rules(listener, rules).await,
             Operation::DeleteListener(id, _) => {
                 let id = ListenerId::new(id.clone());
@@ -152,11 +153,41 @@ impl Actor<'_> {
         create.health_check = parameters.health_check.as_ref().map(health_check);
         create.scheduler.clone_from(&parameters.scheduler);
         create.session_expire_time = narrow(parameters.session_expire_time);
+        create.certificate = parameters.certificate.as_ref().map(certificate);
+        create.sni_switch = narrow(parameters.sni_switch);
+        create.deregister_target_rst = parameters.deregister_target_rst;
         let created = self.client.create_listener(&create).await?;
         Ok(Done {
             created: created.ids.iter().map(ToString::to_string).collect(),
             task: Some(created.task),
         })
+    }
+
+    async fn modify(&self, modification: &Modification) -> Result<Done, ActError> {
+        let change = &modification.change;
+        let check = change.health_check.as_ref().map(health_check);
+        let listener = ListenerId::new(modification.listener.clone());
+        let task = match &modification.rule {
+            None => {
+                let mut modify = ModifyListener::new(self.load_balancer.clone(), listener);
+                modify.health_check = check;
+                modify.scheduler.clone_from(&change.scheduler);
+                modify.session_expire_time = narrow(change.session_expire_time);
+                modify.certificate = change.certificate.as_ref().map(certificate);
+                modify.sni_switch = narrow(change.sni_switch);
+                modify.deregister_target_rst = change.deregister_target_rst;
+                self.client.modify_listener(&modify).await?
+            }
+            Some(rule) => {
+                let (clb, rule) = (self.load_balancer.clone(), LocationId::new(rule.clone()));
+                let mut modify = ModifyRule::new(clb, listener, rule);
+                modify.health_check = check;
+                modify.scheduler.clone_from(&change.scheduler);
+                modify.session_expire_time = narrow(change.session_expire_time);
+                self.client.modify_rule(&modify).await?
+            }
+        };
+        Ok(task.into())
     }
 
     async fn create_rules(&self, listener: &str, new: &[NewRule]) -> Result<Done, ActError> {
@@ -230,6 +261,7 @@ fn rule(new: &NewRule) -> clb::NewRule {
     rule.health_check = new.parameters.health_check.as_ref().map(health_check);
     rule.scheduler.clone_from(&new.parameters.scheduler);
     rule.session_expire_time = narrow(new.parameters.session_expire_time);
+    rule.certificate = new.parameters.certificate.as_ref().map(certificate);
     rule
 }
 
@@ -246,6 +278,19 @@ fn batch_target(place: &Place) -> BatchTarget {
 /// The annotation's numbers were checked against the API's ranges, so every one fits.
 fn narrow<T: TryFrom<i64>>(number: Option<i64>) -> Option<T> {
     number.and_then(|number| T::try_from(number).ok())
+}
+
+fn certificate(certificate: &Certificate) -> clb::Certificate {
+    let Certificate {
+        ssl_mode,
+        cert_id,
+        cert_ca_id,
+    } = certificate.clone();
+    clb::Certificate {
+        ssl_mode: ssl_mode.or_else(|| Some("UNIDIRECTIONAL".to_owned())),
+        cert_id,
+        cert_ca_id,
+    }
 }
 
 fn health_check(check: &HealthCheck) -> clb::HealthCheck {

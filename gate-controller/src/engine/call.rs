@@ -49,6 +49,7 @@ impl Writer {
                 self.memory
                     .wrote(&operation, &done.created, &self.context.cluster_id);
                 self.memory.unread.task = done.task;
+                self.memory.refusals.done(&operation, Instant::now());
                 self.publish();
             }
             // Deleted before, by a call whose task a read overtook, or by somebody else.
@@ -133,6 +134,7 @@ fn coded(problem: &str, operation: &Operation, quota: bool) -> String {
         | Operation::Deregister(_)
         | Operation::CreateListeners(_)
         | Operation::CreateRules(..)
+        | Operation::Modify(_)
         | Operation::DeleteRules(..)
         | Operation::DeleteListener(..) => return problem.to_owned(),
     };

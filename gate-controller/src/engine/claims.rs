@@ -101,6 +101,8 @@ fn key(place: &Place) -> String {
 
 #[cfg(test)]
 mod tests {
+    use direct_access::listener::ListenerParameters;
+
     use super::*;
     use crate::plan::{HealthCheck, ObservedTarget, Weighted};
 
@@ -139,6 +141,7 @@ mod tests {
             protocol: "TCP".to_owned(),
             name: None,
             health: HealthCheck::default(),
+            parameters: ListenerParameters::default(),
             targets: (1..).zip(tags.iter().copied()).map(target).collect(),
             rules: vec![],
         }]

@@ -36,6 +36,8 @@ pub(super) struct Memory {
     pub(super) drained: HashMap<Place, Instant>,
     /// What waits for a person.
     pub(super) held: BTreeMap<Slot, Vec<Held>>,
+    /// What is not as declared and is not changed.
+    pub(super) unchanged: BTreeMap<Slot, Vec<String>>,
     /// What a person should do soon.
     pub(super) warnings: BTreeMap<Slot, String>,
     /// What keeps the whole load balancer from being read or written.
@@ -145,6 +147,7 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use direct_access::listener::ListenerParameters;
     use direct_access::ownership::Tag;
 
     use super::*;
@@ -173,6 +176,7 @@ mod tests {
             protocol: "TCP".to_owned(),
             name: None,
             health: HealthCheck::default(),
+            parameters: ListenerParameters::default(),
             targets: vec![ObservedTarget {
                 address: place().address,
                 weight,

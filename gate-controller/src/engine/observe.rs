@@ -1,12 +1,12 @@
 //! From the API's answers to what the planner reads.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use clb::{
     Backend, Client, Error, Listener, ListenerId, ListenerQuery, ListenerTargets, LoadBalancerId,
     Rule, RuleTargets,
 };
+use direct_access::listener::{self, ListenerParameters};
 use direct_access::ownership::Tag;
 
 use crate::desired::RuleKey;
@@ -14,11 +14,6 @@ use crate::plan::{HealthCheck, ObservedListener, ObservedRule, ObservedTarget};
 
 /// Listeners in one `DescribeTargets`; more are read with all others.
 const LISTENERS: usize = 20;
-
-/// Seconds between two checks where the API says nothing (CLB's default).
-const DEFAULT_INTERVAL: u32 = 5;
-/// Good checks in a row that make a target healthy, where the API says nothing (CLB's default).
-const DEFAULT_HEALTH_NUM: u32 = 3;
 
 /// Reads all listeners of a load balancer with their targets.
 pub(crate) async fn listeners(
@@ -65,11 +60,13 @@ fn refresh(listener: &mut ObservedListener, read: &[ListenerTargets]) {
 
 fn join(listeners: Vec<Listener>, targets: &[ListenerTargets]) -> Vec<ObservedListener> {
     let observed = |listener: Listener| {
+        let parameters = of_listener(&listener);
         let mut observed = ObservedListener {
             port: listener.port,
             protocol: listener.protocol.as_str().to_owned(),
             name: Some(listener.listener_name).filter(|name| !name.is_empty()),
-            health: health(listener.health_check.as_ref()),
+            health: HealthCheck::of(parameters.health_check.as_ref()),
+            parameters,
             targets: vec![],
             rules: listener.rules.iter().map(rule).collect(),
             id: listener.listener_id.as_str().to_owned(),
@@ -81,13 +78,21 @@ fn join(listeners: Vec<Listener>, targets: &[ListenerTargets]) -> Vec<ObservedLi
 }
 
 fn rule(rule: &Rule) -> ObservedRule {
+    let parameters = ListenerParameters {
+        health_check: rule.health_check.as_ref().map(check),
+        scheduler: rule.scheduler.clone(),
+        session_expire_time: rule.session_expire_time.map(i64::from),
+        certificate: rule.certificate.as_ref().map(certificate),
+        ..ListenerParameters::default()
+    };
     ObservedRule {
         id: rule.location_id.as_str().to_owned(),
         key: RuleKey {
             domain: rule.domain.clone().unwrap_or_default(),
             url: rule.url.clone().unwrap_or_default(),
         },
-        health: health(rule.health_check.as_ref()),
+        health: HealthCheck::of(parameters.health_check.as_ref()),
+        parameters,
         targets: vec![],
     }
 }
@@ -113,20 +118,60 @@ fn target(backend: &Backend) -> Option<ObservedTarget> {
     })
 }
 
-fn health(check: Option<&clb::HealthCheck>) -> HealthCheck {
-    let number = |read: fn(&clb::HealthCheck) -> Option<u32>, default| {
-        check.and_then(read).unwrap_or(default)
-    };
-    let interval = number(|check| check.interval_time, DEFAULT_INTERVAL);
-    let good = number(|check| check.health_num, DEFAULT_HEALTH_NUM);
-    HealthCheck {
-        off: check.is_some_and(clb::HealthCheck::is_off),
-        earliest: Duration::from_secs(u64::from(good.saturating_sub(1)) * u64::from(interval)),
+fn of_listener(listener: &Listener) -> ListenerParameters {
+    ListenerParameters {
+        health_check: listener.health_check.as_ref().map(check),
+        scheduler: listener.scheduler.clone(),
+        session_expire_time: listener.session_expire_time.map(i64::from),
+        certificate: listener.certificate.as_ref().map(certificate),
+        sni_switch: listener.sni_switch.map(i64::from),
+        deregister_target_rst: listener.deregister_target_rst,
+    }
+}
+
+fn check(check: &clb::HealthCheck) -> listener::HealthCheck {
+    let clb::HealthCheck {
+        check_type,
+        http_check_path,
+        http_check_domain,
+        http_check_method,
+        http_version,
+        ..
+    } = check.clone();
+    listener::HealthCheck {
+        health_switch: check.health_switch.map(i64::from),
+        time_out: check.time_out.map(i64::from),
+        interval_time: check.interval_time.map(i64::from),
+        health_num: check.health_num.map(i64::from),
+        un_health_num: check.un_health_num.map(i64::from),
+        check_port: check.check_port.map(i64::from),
+        http_code: check.http_code.map(i64::from),
+        source_ip_type: check.source_ip_type.map(i64::from),
+        check_type,
+        http_check_path,
+        http_check_domain,
+        http_check_method,
+        http_version,
+    }
+}
+
+fn certificate(certificate: &clb::Certificate) -> listener::Certificate {
+    let clb::Certificate {
+        ssl_mode,
+        cert_id,
+        cert_ca_id,
+    } = certificate.clone();
+    listener::Certificate {
+        ssl_mode,
+        cert_id,
+        cert_ca_id,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

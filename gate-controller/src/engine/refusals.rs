@@ -8,6 +8,7 @@ use std::hash::Hash;
 use std::time::Duration;
 
 use direct_access::Slot;
+use direct_access::listener::ListenerParameters;
 use tokio::time::Instant;
 
 use crate::plan::{Batches, Holder, Limits, Operation, Place, Refused};
@@ -21,8 +22,12 @@ pub(super) struct Refusals {
     slots: HashMap<Slot, (String, Instant)>,
     places: HashMap<Place, (String, Instant)>,
     full: HashMap<Holder, (usize, Instant)>,
+    changes: HashMap<Holder, (Tried, Instant)>,
     suspects: Option<usize>,
 }
+
+/// A change that was tried, and what came of it.
+type Tried = (ListenerParameters, String);
 
 /// A refusal in the API's words.
 pub(super) struct Refusal {
@@ -38,12 +43,14 @@ impl Refusals {
         self.slots.retain(|_, (_, until)| *until > now);
         self.places.retain(|_, (_, until)| *until > now);
         self.full.retain(|_, (_, until)| *until > now);
+        self.changes.retain(|_, (_, until)| *until > now);
         Limits {
             targets,
             full: left_out(&self.full),
             refused: Refused {
                 slots: left_out(&self.slots),
                 places: left_out(&self.places),
+                changes: left_out(&self.changes),
             },
         }
     }
@@ -62,12 +69,23 @@ impl Refusals {
         let slots = self.slots.values().map(|(_, until)| *until);
         let places = self.places.values().map(|(_, until)| *until);
         let full = self.full.values().map(|(_, until)| *until);
-        slots.chain(places).chain(full).min()
+        let changes = self.changes.values().map(|(_, until)| *until);
+        slots.chain(places).chain(full).chain(changes).min()
     }
 
     /// Nothing is waiting to be registered: there are no suspects.
     pub(super) fn nobody_waits(&mut self) {
         self.suspects = None;
+    }
+
+    /// A change that was accepted must show: the same again at once would not help.
+    pub(super) fn done(&mut self, operation: &Operation, now: Instant) {
+        if let Operation::Modify(modification) = operation {
+            let why = "the CLB accepted the change and does not show it".to_owned();
+            let tried = (modification.change.clone(), why);
+            self.changes
+                .insert(modification.holder(), (tried, now + LEFT_OUT));
+        }
     }
 
     /// Learns from a refusal. False: nothing can be left out, the whole load balancer must wait.
@@ -92,6 +110,10 @@ impl Refusals {
                     let slot = new.protocol.at(*port);
                     self.slots.insert(slot, (why.clone(), until));
                 }
+            }
+            Operation::Modify(modification) => {
+                let tried = (modification.change.clone(), why.clone());
+                self.changes.insert(modification.holder(), (tried, until));
             }
             Operation::Weigh(_)
             | Operation::Deregister(_)

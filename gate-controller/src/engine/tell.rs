@@ -27,6 +27,7 @@ impl Writer {
                 .collect(),
             held: self.memory.held.clone(),
             warnings: self.memory.warnings.clone(),
+            unchanged: self.memory.unchanged.clone(),
             problem: self.memory.problem.clone(),
         };
         let context = &self.context;

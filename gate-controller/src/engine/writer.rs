@@ -129,6 +129,7 @@ impl Writer {
             }
             self.memory.held.clone_from(&plan.held);
             self.memory.warnings.clone_from(&plan.warnings);
+            self.memory.unchanged.clone_from(&plan.unchanged);
             match self.next(&plan) {
                 Next::Call(operation) => self.call(&client, operation, &plan).await?,
                 Next::ReadBack => {

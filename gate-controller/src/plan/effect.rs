@@ -4,8 +4,8 @@
 use direct_access::ownership::{ClusterId, Tag};
 
 use super::{
-    HealthCheck, NewListeners, NewRule, ObservedListener, ObservedRule, ObservedTarget, Operation,
-    Place, Weighted,
+    HealthCheck, Modification, NewListeners, NewRule, ObservedListener, ObservedRule,
+    ObservedTarget, Operation, Place, Weighted,
 };
 
 /// Ids that the API gave to what an operation made, in the order asked for.
@@ -55,6 +55,7 @@ pub fn apply(
                 listener.rules.retain(|rule| !gone.contains(&rule.id));
             }
         }
+        Operation::Modify(modification) => modify(listeners, modification),
         Operation::DeleteListener(id, _) => listeners.retain(|listener| listener.id != *id),
     }
 }
@@ -80,6 +81,23 @@ fn beside(
     }
 }
 
+fn modify(listeners: &mut [ObservedListener], modification: &Modification) {
+    let Some(listener) = listeners.iter_mut().find(|l| l.id == modification.listener) else {
+        return;
+    };
+    let (parameters, health) = match &modification.rule {
+        None => (&mut listener.parameters, &mut listener.health),
+        Some(id) => {
+            let Some(rule) = listener.rules.iter_mut().find(|rule| rule.id == *id) else {
+                return;
+            };
+            (&mut rule.parameters, &mut rule.health)
+        }
+    };
+    *parameters = parameters.changed(&modification.change);
+    *health = HealthCheck::of(parameters.health_check.as_ref());
+}
+
 fn bound(weighted: &Weighted, cluster: &ClusterId) -> ObservedTarget {
     ObservedTarget {
         address: weighted.place.address,
@@ -102,6 +120,7 @@ fn made(
         protocol: new.protocol.to_string(),
         name: Some(cluster.listener_name()),
         health: HealthCheck::default(),
+        parameters: new.parameters.clone(),
         targets: vec![],
         rules: vec![],
     };
@@ -113,6 +132,7 @@ fn rules(new: &[NewRule], created: &Created) -> impl Iterator<Item = ObservedRul
         id: id.clone(),
         key: rule.key.clone(),
         health: HealthCheck::default(),
+        parameters: rule.parameters.clone(),
         targets: vec![],
     };
     new.iter().zip(created).map(one)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use direct_access::Slot;
+use direct_access::listener::ListenerParameters;
 
 use super::{Operation, Place, Weighted};
 
@@ -40,6 +41,8 @@ pub struct Refused {
     pub slots: HashMap<Slot, String>,
     /// Targets that could not be bound, and why.
     pub places: HashMap<Place, String>,
+    /// Changes that were refused or had no effect, and why.
+    pub changes: HashMap<Holder, (ListenerParameters, String)>,
 }
 
 /// How much goes into one call.
@@ -93,7 +96,7 @@ impl Batches {
             Operation::DeleteRules(listener, all) => {
                 Operation::DeleteRules(listener.clone(), take(all, RULES))
             }
-            Operation::DeleteListener(..) => operation.clone(),
+            Operation::Modify(_) | Operation::DeleteListener(..) => operation.clone(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod effect;
 mod limits;
+mod modify;
 mod observed;
 mod operation;
 mod planner;
@@ -21,7 +22,7 @@ use direct_access::settings::Manage;
 pub use effect::{Created, apply};
 pub use limits::{Batches, Holder, Limits, Refused};
 pub use observed::{HealthCheck, ObservedListener, ObservedRule, ObservedTarget, Place};
-pub use operation::{Held, NewListeners, NewRule, Operation, Removal, Weighted};
+pub use operation::{Held, Modification, NewListeners, NewRule, Operation, Removal, Weighted};
 pub use planner::plan;
 
 use crate::desired::Desired;
@@ -55,6 +56,8 @@ pub struct Plan {
     pub held: BTreeMap<Slot, Vec<Held>>,
     /// By slot: what will go wrong soon if nothing is done.
     pub warnings: BTreeMap<Slot, String>,
+    /// By slot: what of a listener is not as declared and is not changed, and why.
+    pub unchanged: BTreeMap<Slot, Vec<String>>,
     /// When to look again, if something ripens by itself.
     pub again: Option<Duration>,
     /// How many targets of live pods would be weighed 0 or removed.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use direct_access::listener::{self, ListenerParameters};
 use direct_access::ownership::Tag;
 use direct_access::{Slot, Space};
 
@@ -22,6 +23,8 @@ pub struct ObservedListener {
     pub name: Option<String>,
     /// Its health check; layer 7 has it on its rules.
     pub health: HealthCheck,
+    /// How it is set up, as far as it can be declared.
+    pub parameters: ListenerParameters,
     /// Its targets at layer 4.
     pub targets: Vec<ObservedTarget>,
     /// Its rules at layer 7.
@@ -37,6 +40,8 @@ pub struct ObservedRule {
     pub key: RuleKey,
     /// Its health check.
     pub health: HealthCheck,
+    /// How it is set up, as far as it can be declared.
+    pub parameters: ListenerParameters,
     /// Its targets.
     pub targets: Vec<ObservedTarget>,
 }
@@ -71,6 +76,31 @@ pub struct Place {
     pub rule: Option<String>,
     /// Address and port.
     pub address: (IpAddr, u16),
+}
+
+/// Seconds between two checks where the API says nothing (CLB's default).
+const DEFAULT_INTERVAL: u64 = 5;
+/// Good checks in a row that make a target healthy, where the API says nothing (CLB's default).
+const DEFAULT_HEALTH_NUM: u64 = 3;
+
+impl HealthCheck {
+    /// What of a check, as the API has it, bears on the gate.
+    pub fn of(check: Option<&listener::HealthCheck>) -> Self {
+        let number = |value: Option<i64>, default| {
+            value
+                .and_then(|value| u64::try_from(value).ok())
+                .unwrap_or(default)
+        };
+        let interval = number(
+            check.and_then(|check| check.interval_time),
+            DEFAULT_INTERVAL,
+        );
+        let good = number(check.and_then(|check| check.health_num), DEFAULT_HEALTH_NUM);
+        Self {
+            off: check.is_some_and(|check| check.health_switch == Some(0)),
+            earliest: Duration::from_secs(good.saturating_sub(1) * interval),
+        }
+    }
 }
 
 impl Place {

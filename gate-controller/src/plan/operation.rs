@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use direct_access::listener::ListenerParameters;
 use direct_access::{Protocol, Slot};
 
+use super::Holder;
 use super::observed::Place;
 use crate::desired::RuleKey;
 
@@ -22,6 +23,8 @@ pub enum Operation {
     CreateRules(String, Vec<NewRule>),
     /// Bind these.
     Register(Vec<Weighted>),
+    /// Change how a listener of ours or one of its rules is set up.
+    Modify(Box<Modification>),
     /// Delete empty rules of a listener of ours, by rule id.
     DeleteRules(String, Vec<String>),
     /// Delete a listener that is ours and empty.
@@ -46,6 +49,17 @@ pub struct NewRule {
     pub key: RuleKey,
     /// How.
     pub parameters: ListenerParameters,
+}
+
+/// A change of a listener or rule that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Modification {
+    /// The listener's id.
+    pub listener: String,
+    /// The rule's id, at layer 7.
+    pub rule: Option<String>,
+    /// What changes; what is absent stays.
+    pub change: ListenerParameters,
 }
 
 /// A target to register or to weigh.
@@ -96,6 +110,7 @@ impl Operation {
             Self::CreateListeners(_) => "create_listeners",
             Self::CreateRules(..) => "create_rules",
             Self::Register(_) => "register",
+            Self::Modify(_) => "modify",
             Self::DeleteRules(..) => "delete_rules",
             Self::DeleteListener(..) => "delete_listener",
         }
@@ -108,6 +123,7 @@ impl Operation {
             Self::Deregister(all) => all.iter().map(|(place, _)| place).collect(),
             Self::CreateListeners(_)
             | Self::CreateRules(..)
+            | Self::Modify(_)
             | Self::DeleteRules(..)
             | Self::DeleteListener(..) => vec![],
         }
@@ -121,7 +137,7 @@ impl Operation {
             Self::CreateRules(_, all) => all.len(),
             Self::DeleteRules(_, all) => all.len(),
             Self::CreateListeners(new) => new.ports.len(),
-            Self::DeleteListener(..) => 1,
+            Self::Modify(_) | Self::DeleteListener(..) => 1,
         }
     }
 
@@ -130,7 +146,10 @@ impl Operation {
         match self {
             Self::Weigh(all) => all.iter().any(|target| target.weight == 0),
             Self::Deregister(_) | Self::DeleteRules(..) | Self::DeleteListener(..) => true,
-            Self::CreateListeners(_) | Self::CreateRules(..) | Self::Register(_) => false,
+            Self::CreateListeners(_)
+            | Self::CreateRules(..)
+            | Self::Register(_)
+            | Self::Modify(_) => false,
         }
     }
 
@@ -142,7 +161,8 @@ impl Operation {
             | Self::Deregister(_)
             | Self::CreateListeners(_)
             | Self::CreateRules(..)
-            | Self::Register(_) => false,
+            | Self::Register(_)
+            | Self::Modify(_) => false,
         }
     }
 
@@ -151,10 +171,18 @@ impl Operation {
         match self {
             Self::CreateListeners(_)
             | Self::CreateRules(..)
+            | Self::Modify(_)
             | Self::DeleteRules(..)
             | Self::DeleteListener(..) => true,
             Self::Weigh(_) | Self::Deregister(_) | Self::Register(_) => false,
         }
+    }
+}
+
+impl Modification {
+    /// What is changed.
+    pub fn holder(&self) -> Holder {
+        (self.listener.clone(), self.rule.clone())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use direct_access::Slot;
 use direct_access::settings::Manage;
 
+use super::modify;
 use super::{
     DRAIN, Facts, Held, Holder, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation,
     Place, Plan, Removal, Weighted,
@@ -47,6 +48,7 @@ struct Next {
     listeners: Vec<NewListeners>,
     rules: Vec<Operation>,
     add: Vec<Weighted>,
+    modify: Vec<Operation>,
     delete_rules: Vec<Operation>,
     delete: Vec<Operation>,
 }
@@ -65,7 +67,10 @@ impl<'a> Builder<'a> {
         let slot = listener.slot();
         let desired = self.facts.desired.listeners.get(&slot);
         let wanted = desired.filter(|wanted| wanted.protocol.as_str() == listener.protocol);
-        if let (Some(desired), None) = (desired, wanted) {
+        // One of ours that speaks something else makes room: a listener's protocol cannot be changed.
+        if let (Some(desired), None) = (desired, wanted)
+            && !self.makes_room(listener)
+        {
             let held = Held::OtherProtocol(listener.protocol.clone(), desired.protocol);
             self.hold(slot, held);
             return;
@@ -79,6 +84,21 @@ impl<'a> Builder<'a> {
         });
         self.rules(listener, wanted);
         self.retire(listener, wanted);
+        if let Some(wanted) = wanted {
+            let manage = self.facts.manage;
+            let next = modify::modifications(listener, wanted, self.facts);
+            self.plan.unchanged.extend(next.unchanged);
+            if manage >= Manage::Listeners {
+                self.next.modify.extend(next.operations);
+            }
+        }
+    }
+
+    fn makes_room(&self, listener: &ObservedListener) -> bool {
+        let foreign = |(_, target): (Place, &ObservedTarget)| self.owner(target).is_none();
+        self.facts.manage >= Manage::Listeners
+            && self.may_remove(listener)
+            && !listener.places().any(foreign)
     }
 
     fn rules(&mut self, listener: &'a ObservedListener, wanted: Option<&'a DesiredListener>) {
@@ -218,6 +238,9 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let fate = others.fates.get(uid).copied();
+            if others.held_slots.contains(&group.slot) && fate == Some(Fate::Live) {
+                continue;
+            }
             let left = Weighted {
                 place: group.place(target.address),
                 weight: target.weight,
@@ -328,6 +351,7 @@ impl Next {
         all.extend(new.map(Operation::CreateListeners));
         all.extend(self.rules);
         push(&mut all, self.add, Operation::Register);
+        all.extend(self.modify);
         all.extend(self.delete_rules);
         all.extend(self.delete);
         all

@@ -6,6 +6,7 @@ use rstest::rstest;
 use std::net::IpAddr;
 
 use direct_access::Protocol;
+use direct_access::listener::ListenerParameters;
 use direct_access::ownership::Tag;
 
 use super::*;
@@ -44,6 +45,7 @@ fn listener(targets: Vec<ObservedTarget>) -> ObservedListener {
             off: false,
             earliest: Duration::ZERO,
         },
+        parameters: ListenerParameters::default(),
         targets,
         rules: vec![],
     }
@@ -205,6 +207,7 @@ fn an_unwanted_listener_goes_only_when_it_is_ours_and_empty() {
 fn another_protocol_on_the_port_is_held() {
     let http = [ObservedListener {
         protocol: "HTTP".to_owned(),
+        name: Some("somebody else's".to_owned()),
         ..listener(vec![])
     }];
     let plan = planned(&desired(&[pod("a", 1)]), &http);
@@ -223,6 +226,147 @@ fn another_protocol_on_the_port_is_held() {
         plan.operations[..],
         [Operation::CreateListeners(ref new)] if new.ports == [80]
     ));
+}
+
+/// A listener's protocol cannot be changed: ours makes room, unless somebody else's target hangs there.
+#[test]
+fn a_listener_of_ours_makes_room_for_another_protocol() {
+    let pods = [pod("a", 1)];
+    let mut wanted = desired(&pods);
+    let slot = Protocol::Tcp.at(80);
+    wanted.listeners.get_mut(&slot).unwrap().protocol = Protocol::TcpSsl;
+    let mut clb = vec![listener(vec![target(1, 10, Some("uid-a"))])];
+    let ripe = HashMap::from([(place(1), DRAIN)]);
+    for _ in 0..6 {
+        for operation in planned_with(&wanted, &clb, &ripe, Manage::Listeners).operations {
+            perform(&mut clb, &operation);
+        }
+    }
+    assert_eq!((clb.len(), clb[0].protocol.as_str()), (1, "TCP_SSL"));
+    assert_eq!(clb[0].targets.len(), 1);
+    let foreign = [listener(vec![
+        target(1, 10, Some("uid-a")),
+        target(2, 10, None),
+    ])];
+    let held = planned(&wanted, &foreign);
+    assert_eq!((held.operations.len(), held.held[&slot].len()), (0, 1));
+    let at_backends = planned_with(&wanted, &clb_of_ours(), &ripe, Manage::Backends);
+    assert_eq!(at_backends.operations, []);
+}
+
+fn clb_of_ours() -> Vec<ObservedListener> {
+    vec![listener(vec![target(1, 10, Some("uid-a"))])]
+}
+
+/// What one port asks for cannot be read: its live targets and its listener stay, and pods still drain.
+#[test]
+fn a_held_slot_keeps_its_live_targets() {
+    let going = PodRecord {
+        fate: Fate::Going,
+        ..pod("b", 2)
+    };
+    let mut wanted = desired(&[pod("a", 1), going]);
+    wanted.listeners.clear();
+    let mut others = (*wanted.others).clone();
+    others.held_slots.insert(Protocol::Tcp.at(80));
+    wanted.others = std::sync::Arc::new(others);
+    let there = [listener(vec![
+        target(1, 10, Some("uid-a")),
+        target(2, 0, Some("uid-b")),
+    ])];
+    let ripe = HashMap::from([(place(2), DRAIN)]);
+    let plan = planned_with(&wanted, &there, &ripe, Manage::Listeners);
+    assert_eq!(
+        plan.operations,
+        [Operation::Deregister(vec![(place(2), Removal::Drained)])]
+    );
+}
+
+fn declared(text: &str) -> Desired {
+    let mut wanted = desired(&[]);
+    for listener in wanted.listeners.values_mut() {
+        listener.parameters = ListenerParameters::parse(text).unwrap();
+    }
+    wanted
+}
+
+#[test]
+fn what_differs_is_changed_once() {
+    let mut clb = vec![listener(vec![])];
+    let wanted =
+        declared(r#"{"SessionExpireTime":60,"HealthCheck":{"IntervalTime":9,"HealthNum":4}}"#);
+    let plan = planned(&wanted, &clb);
+    let [operation @ Operation::Modify(_)] = &plan.operations[..] else {
+        panic!("{plan:?}")
+    };
+    perform(&mut clb, operation);
+    assert_eq!(clb[0].health.earliest, Duration::from_secs(27));
+    assert_eq!(planned(&wanted, &clb).operations, []);
+    // Taken back: what nobody declares stays as it is.
+    assert_eq!(planned(&declared("{}"), &clb).operations, []);
+}
+
+#[test]
+fn what_may_not_be_changed_is_told() {
+    let wanted = declared(r#"{"Scheduler":"LEAST_CONN"}"#);
+    let foreign = [ObservedListener {
+        name: None,
+        ..listener(vec![])
+    }];
+    let told = |plan: &Plan, parts: &[&str]| {
+        assert_eq!(plan.operations, []);
+        let text = plan.unchanged[&Protocol::Tcp.at(80)][0].clone();
+        for part in parts {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    };
+    let difference = "Scheduler is \"WRR\", declared is \"LEAST_CONN\"";
+    told(&planned(&wanted, &foreign), &[difference, "did not make"]);
+    let ours = [listener(vec![])];
+    let below = planned_with(&wanted, &ours, &HashMap::new(), Manage::Backends);
+    told(&below, &[difference, "manage: backends"]);
+    let tried = planned(&wanted, &ours).operations.remove(0);
+    let Operation::Modify(modification) = tried else {
+        panic!()
+    };
+    let mut limits = Limits::default();
+    let known = (modification.change.clone(), "the API said no".to_owned());
+    limits.refused.changes.insert(modification.holder(), known);
+    told(
+        &planned_within(&wanted, &ours, &limits),
+        &["the API said no"],
+    );
+    let other = declared(r#"{"Scheduler":"WRR","SessionExpireTime":60}"#);
+    assert_eq!(planned_within(&other, &ours, &limits).operations.len(), 1);
+}
+
+#[test]
+fn rules_are_changed_and_what_checks_them_is_not_their_listeners() {
+    let text = r#"{"HealthCheck":{"HttpCode":2},"SessionExpireTime":60}"#;
+    let parameters = ListenerParameters::parse(text).unwrap();
+    let mut clb = vec![];
+    let settle = |desired: &Desired, clb: &mut Vec<ObservedListener>| {
+        for _ in 0..3 {
+            for operation in planned(desired, clb).operations {
+                let ids = vec![operation.label().to_owned()];
+                apply(clb, &operation, &ids, &us());
+            }
+        }
+    };
+    let mut wanted = rules(&["/"], &[]);
+    settle(&wanted, &mut clb);
+    let listener = wanted.listeners.get_mut(&Protocol::Http.at(80)).unwrap();
+    listener.parameters = parameters.clone();
+    assert_eq!(planned(&wanted, &clb).operations, []);
+    let listener = wanted.listeners.get_mut(&Protocol::Http.at(80)).unwrap();
+    listener.rules.get_mut(&key("/")).unwrap().parameters = parameters;
+    let plan = planned(&wanted, &clb);
+    let [Operation::Modify(modification)] = &plan.operations[..] else {
+        panic!("{plan:?}")
+    };
+    assert!(modification.rule.is_some());
+    settle(&wanted, &mut clb);
+    assert_eq!(clb[0].rules[0].parameters.session_expire_time, Some(60));
 }
 
 #[test]

@@ -206,10 +206,17 @@ impl Composer<'_> {
             service: owner(slot),
             reason: warning.clone(),
         });
+        let unchanged = foreseen.unchanged.iter().flat_map(|(slot, all)| {
+            all.iter().map(|reason| Held {
+                slot: Some(slot.to_string()),
+                service: owner(slot),
+                reason: reason.clone(),
+            })
+        });
         LoadBalancer {
             confirmed_first: foreseen.brake,
             held: held.collect(),
-            warnings: warnings.collect(),
+            warnings: warnings.chain(unchanged).collect(),
             kept: self.kept(desired, &foreseen),
             changes: life
                 .before

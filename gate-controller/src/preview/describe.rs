@@ -8,8 +8,8 @@ use super::foresee::{NEW, Outlook};
 use super::model::{Action, Change};
 use crate::desired::{DesiredListener, DesiredTarget, RuleKey};
 use crate::plan::{
-    DRAIN, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation, Place, Removal,
-    Weighted,
+    DRAIN, Modification, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation, Place,
+    Removal, Weighted,
 };
 use crate::pod::Fate;
 
@@ -42,6 +42,7 @@ pub(super) fn describe(operation: &Operation, scene: &Scene<'_>) -> Vec<Change> 
             .iter()
             .map(|rule| scene.delete_rule(listener, rule))
             .collect(),
+        Operation::Modify(modification) => vec![scene.modify(modification)],
         Operation::DeleteListener(id, slot) => vec![scene.delete(id, *slot)],
     }
 }
@@ -67,6 +68,25 @@ impl Scene<'_> {
             rule: Some(shown(&new.key)),
             parameters: Some(new.parameters.clone()),
             reason: "it is asked for, and the listener has no such rule".to_owned(),
+            ..self.on(listener)
+        }
+    }
+
+    fn modify(&self, modification: &Modification) -> Change {
+        let Modification {
+            listener,
+            rule,
+            change,
+        } = modification;
+        let action = match rule {
+            None => Action::ModifyListener,
+            Some(_) => Action::ModifyRule,
+        };
+        Change {
+            action,
+            rule: rule.as_ref().and_then(|rule| self.rule(listener, rule)),
+            parameters: Some(change.clone()),
+            reason: "clb-gate made it, and it is not as declared".to_owned(),
             ..self.on(listener)
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Foreseen {
     /// What waits for a person even then.
     pub(super) held: BTreeMap<Slot, Vec<Held>>,
     pub(super) warnings: BTreeMap<Slot, String>,
+    /// What is not as declared and stays so.
+    pub(super) unchanged: BTreeMap<Slot, Vec<String>>,
     /// Whether the safety brake would be engaged.
     pub(super) brake: bool,
     /// What would be there in the end.
@@ -50,6 +52,7 @@ impl Outlook<'_> {
             changes: vec![],
             held: BTreeMap::new(),
             warnings: BTreeMap::new(),
+            unchanged: BTreeMap::new(),
             brake: false,
             left: observed.to_vec(),
         };
@@ -64,6 +67,7 @@ impl Outlook<'_> {
             });
             foreseen.brake |= next.shrinks_suspiciously();
             foreseen.held = next.held;
+            foreseen.unchanged = next.unchanged;
             foreseen.warnings.extend(next.warnings);
             if next.operations.is_empty() {
                 break;
@@ -102,6 +106,7 @@ fn names_for(operation: &Operation) -> Vec<String> {
         Operation::Weigh(_)
         | Operation::Deregister(_)
         | Operation::Register(_)
+        | Operation::Modify(_)
         | Operation::DeleteRules(..)
         | Operation::DeleteListener(..) => vec![],
     }

@@ -109,7 +109,8 @@ pub struct Change {
     /// The target's weight afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u8>,
-    /// What a new listener or rule would be created with; what is absent has the CLB's default.
+    /// What a listener or rule would be created with, where what is absent has the CLB's default, or
+    /// changed to, where it stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<ListenerParameters>,
     /// Why.
@@ -128,6 +129,10 @@ pub enum Action {
     CreateListener,
     /// Create a rule of a listener.
     CreateRule,
+    /// Change how a listener is set up.
+    ModifyListener,
+    /// Change how a rule is set up.
+    ModifyRule,
     /// Bind a target.
     #[default]
     Register,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use direct_access::listener::ListenerParameters;
 use direct_access::ownership::{ClusterId, Tag};
 use direct_access::{ServiceFacts, Settings, names};
 
@@ -56,6 +57,7 @@ fn listener(
             off: false,
             earliest: Duration::ZERO,
         },
+        parameters: ListenerParameters::default(),
         targets,
         rules: vec![],
     }

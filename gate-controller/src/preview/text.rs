@@ -132,10 +132,11 @@ impl fmt::Display for Change {
         }
         let named = match self.action {
             Action::UpdateService => &self.service,
-            Action::DeleteListener => &self.listener,
+            Action::DeleteListener | Action::ModifyListener => &self.listener,
             Action::CreateLoadBalancer
             | Action::CreateListener
             | Action::CreateRule
+            | Action::ModifyRule
             | Action::Register
             | Action::Weigh
             | Action::Drain
@@ -173,7 +174,11 @@ impl Action {
             Self::CreateLoadBalancer | Self::CreateListener | Self::CreateRule | Self::Register => {
                 '+'
             }
-            Self::UpdateService | Self::Weigh | Self::Drain => '~',
+            Self::UpdateService
+            | Self::ModifyListener
+            | Self::ModifyRule
+            | Self::Weigh
+            | Self::Drain => '~',
             Self::Deregister
             | Self::DeleteRule
             | Self::DeleteListener
@@ -185,8 +190,8 @@ impl Action {
         match self {
             Self::CreateLoadBalancer | Self::DeleteLoadBalancer => "CLB",
             Self::UpdateService => "Service",
-            Self::CreateListener | Self::DeleteListener => "listener",
-            Self::CreateRule | Self::DeleteRule => "rule",
+            Self::CreateListener | Self::ModifyListener | Self::DeleteListener => "listener",
+            Self::CreateRule | Self::ModifyRule | Self::DeleteRule => "rule",
             Self::Register | Self::Weigh | Self::Drain | Self::Deregister => "target",
         }
     }
@@ -196,6 +201,7 @@ impl Action {
         match self {
             Self::CreateLoadBalancer | Self::CreateListener | Self::CreateRule => "create",
             Self::UpdateService => "update",
+            Self::ModifyListener | Self::ModifyRule => "change",
             Self::Register => "register",
             Self::Weigh => "weigh",
             Self::Drain => "drain",

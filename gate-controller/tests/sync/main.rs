@@ -5,6 +5,7 @@
     reason = "a test that meets the unexpected should end"
 )]
 
+mod changes;
 mod faults;
 mod levels;
 mod ownership;
