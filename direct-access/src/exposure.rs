@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::annotations;
 use crate::certificate::CertificateRef;
 use crate::listener::ListenerParameters;
 use crate::load_balancer::{self, LoadBalancer};
@@ -249,7 +250,7 @@ fn by_port(
     };
     let served = Served {
         exposures: spoken.ports.into_iter().map(exposure).collect(),
-        problems: spoken.problems,
+        problems: [spoken.problems, annotations::problems(service)].concat(),
         held: spoken.held,
     };
     if served.exposures.is_empty() {

@@ -4,6 +4,7 @@
 //! [`gate()`] what the gate's condition should say. Both rest on [`exposures()`], the only place that
 //! decides what is ours of the Services (and [`ingress_exposures()`] of the Ingresses): a pod gated by one and not bound by the other would never become Ready.
 
+pub mod annotations;
 pub mod certificate;
 pub mod condition;
 pub mod exposure;
@@ -22,6 +23,7 @@ pub mod service;
 pub mod settings;
 pub mod slot;
 mod specify_protocol;
+pub mod tke_service_config;
 
 pub use certificate::{CertificateId, CertificateRef};
 pub use exposure::{Exposure, Judgement, Reason, Rule, RulePath, Served, exposures};

@@ -159,6 +159,16 @@ impl ListenerParameters {
     }
 }
 
+impl HealthCheck {
+    /// With what `more` declares on top.
+    pub(crate) fn with(&self, more: &Self) -> Self {
+        let mut all = object(self);
+        all.extend(object(more));
+        // Both parts are of the same form.
+        serde_json::from_value(Value::Object(all)).unwrap_or_else(|_| more.clone())
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -6,6 +6,7 @@ use std::fmt;
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::annotations;
 use crate::exposure::Reason;
 use crate::names;
 use crate::owner::Owner;
@@ -72,7 +73,7 @@ pub struct ServiceFacts {
     pub load_balancer_class: Option<String>,
     /// The selector; empty selects nothing.
     pub selector: BTreeMap<String, String>,
-    /// The annotations of [`names::SERVICE_ANNOTATIONS`] that are present.
+    /// The annotations that are present and that [`annotations`] says matter.
     pub annotations: BTreeMap<String, String>,
     /// Ports.
     pub ports: Vec<PortFacts>,
@@ -102,8 +103,8 @@ impl ServiceFacts {
     pub fn prune(service: Service) -> Self {
         let meta = service.metadata;
         let spec = service.spec.unwrap_or_default();
-        let mut annotations = meta.annotations.unwrap_or_default();
-        annotations.retain(|key, _| names::SERVICE_ANNOTATIONS.contains(&key.as_str()));
+        let mut kept = meta.annotations.unwrap_or_default();
+        kept.retain(|key, _| annotations::matters(key));
         let finalizers = meta.finalizers.unwrap_or_default();
         let status = service.status.and_then(|status| status.load_balancer);
         let ingress = status.and_then(|status| status.ingress).unwrap_or_default();
@@ -114,7 +115,7 @@ impl ServiceFacts {
             load_balancer_type: spec.type_.as_deref() == Some("LoadBalancer"),
             load_balancer_class: spec.load_balancer_class,
             selector: spec.selector.unwrap_or_default(),
-            annotations,
+            annotations: kept,
             ports: spec
                 .ports
                 .unwrap_or_default()

@@ -184,6 +184,25 @@ pub(crate) mod tests {
         }
     }
 
+    #[rstest::rstest]
+    #[case(None, 10)]
+    #[case(Some("0"), 0)]
+    #[case(Some("30"), 30)]
+    #[case(Some("100"), 100)]
+    #[case(Some("101"), 10)]
+    #[case(Some("-1"), 10)]
+    #[case(Some("heavy"), 10)]
+    #[case(Some(""), 10)]
+    fn a_pods_own_weight_is_0_to_100_and_10_otherwise(
+        #[case] value: Option<&str>,
+        #[case] weight: u8,
+    ) {
+        let annotations = value.map(|value| serde_json::json!({(names::CUSTOM_WEIGHT): value}));
+        let whole = serde_json::json!({"metadata": {"name": "a", "annotations": annotations}});
+        let pod = PodRecord::prune(serde_json::from_value(whole).unwrap());
+        assert_eq!(pod.weight, weight);
+    }
+
     #[test]
     fn pruning_reads_what_is_used() {
         let whole: Pod = serde_json::from_value(serde_json::json!({
