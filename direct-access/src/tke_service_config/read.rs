@@ -194,18 +194,15 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn of(value: &Value, path: String, told: &'a mut Vec<NotApplied>) -> Self {
-        let fields = match value {
-            Value::Object(fields) => fields.clone(),
-            Value::Null => Map::new(),
-            other => {
-                told.push(NotApplied {
-                    field: path.clone(),
-                    value: other.to_string(),
-                    why: "an object is accepted".to_owned(),
-                });
-                Map::new()
-            }
-        };
+        let fields = value.as_object().cloned();
+        if fields.is_none() && !value.is_null() {
+            told.push(NotApplied {
+                field: path.clone(),
+                value: value.to_string(),
+                why: "an object is accepted".to_owned(),
+            });
+        }
+        let fields = fields.unwrap_or_default();
         Self { fields, path, told }
     }
 
@@ -257,10 +254,11 @@ impl<'a> Part<'a> {
     }
 
     fn text(&mut self, name: &str) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => Some(text),
-            other => self.refuse(name, &other, "a text"),
+        let value = self.take(name)?;
+        if let Value::String(text) = value {
+            return Some(text);
         }
+        self.refuse(name, &value, "a text")
     }
 
     fn one_of(&mut self, name: &str, accepted: &[&str]) -> Option<String> {
