@@ -108,17 +108,15 @@ pub const ANNOTATIONS: [Annotation; 40] = [
     ),
     service(
         names::EXTENSIVE_PARAMETERS,
-        Fate::Declined(
-            "no CLB is made while it is there; make the CLB yourself and name it with tke-existed-lbid",
-        ),
+        Fate::Served("extensive_parameters_are_ordered"),
     ),
     service(
-        "service.cloud.tencent.com/security-groups",
-        Fate::Declined("set the security groups in Tencent's console"),
+        names::SECURITY_GROUPS,
+        Fate::Served("good_attributes_are_read"),
     ),
     service(
-        "service.cloud.tencent.com/pass-to-target",
-        Fate::Declined("switch it on in Tencent's console"),
+        names::PASS_TO_TARGET,
+        Fate::Served("good_attributes_are_read"),
     ),
     service(
         "service.cloud.tencent.com/tke-service-config",
@@ -232,8 +230,7 @@ pub(crate) fn matters(key: &str) -> bool {
 pub(crate) fn problems(service: &ServiceFacts) -> Vec<Problem> {
     let all = service.annotations.iter();
     all.filter_map(|(key, value)| {
-        // An order that is not made is told where it is not made.
-        let why = declined(key).filter(|_| key != names::EXTENSIVE_PARAMETERS)?;
+        let why = declined(key)?;
         Some(service.annotation_problem(key, value, &format!("clb-gate does not do this: {why}")))
     })
     .collect()

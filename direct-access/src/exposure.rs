@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::annotations;
+use crate::attributes::attributes;
 use crate::certificate::CertificateRef;
 use crate::listener::ListenerParameters;
 use crate::load_balancer::{self, LoadBalancer};
@@ -250,7 +251,12 @@ fn by_port(
     };
     let served = Served {
         exposures: spoken.ports.into_iter().map(exposure).collect(),
-        problems: [spoken.problems, annotations::problems(service)].concat(),
+        problems: [
+            spoken.problems,
+            annotations::problems(service),
+            attributes(service, load_balancer).1,
+        ]
+        .concat(),
         held: spoken.held,
     };
     if served.exposures.is_empty() {

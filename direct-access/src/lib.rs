@@ -5,6 +5,7 @@
 //! decides what is ours of the Services (and [`ingress_exposures()`] of the Ingresses): a pod gated by one and not bound by the other would never become Ready.
 
 pub mod annotations;
+pub mod attributes;
 pub mod certificate;
 pub mod condition;
 pub mod exposure;

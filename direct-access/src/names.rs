@@ -28,6 +28,10 @@ pub const CHARGE_TYPE: &str = "service.kubernetes.io/qcloud-loadbalancer-interne
 pub const BANDWIDTH: &str = "service.kubernetes.io/qcloud-loadbalancer-internet-max-bandwidth-out";
 /// Service annotation with extra `CreateLoadBalancer` parameters as a JSON object (TKE's own).
 pub const EXTENSIVE_PARAMETERS: &str = "service.kubernetes.io/service.extensiveParameters";
+/// Service annotation: the security groups of a CLB that we make, with commas between them (TKE's own).
+pub const SECURITY_GROUPS: &str = "service.cloud.tencent.com/security-groups";
+/// Service annotation: whether only the CLB's own security groups are asked (TKE's own).
+pub const PASS_TO_TARGET: &str = "service.cloud.tencent.com/pass-to-target";
 /// `spec.loadBalancerClass` of Services that are ours.
 pub const LOAD_BALANCER_CLASS: &str = "clb-gate.io/clb";
 /// Tag of a CLB we made: the cluster it was made for.
@@ -43,7 +47,7 @@ pub const MODE: &str = "service.cloud.tencent.com/mode";
 /// Pod annotation, `"0"` to `"100"`: the weight of this pod's targets (TKE's own).
 pub const CUSTOM_WEIGHT: &str = "service.cloud.tencent.com/custom-weight";
 /// Service annotations that matter here; everything else is pruned when a Service is cached.
-pub const SERVICE_ANNOTATIONS: [&str; 12] = [
+pub const SERVICE_ANNOTATIONS: [&str; 14] = [
     DIRECT_ACCESS,
     EXISTING_LOAD_BALANCER,
     LISTENER_PARAMETERS,
@@ -56,6 +60,8 @@ pub const SERVICE_ANNOTATIONS: [&str; 12] = [
     CHARGE_TYPE,
     BANDWIDTH,
     EXTENSIVE_PARAMETERS,
+    SECURITY_GROUPS,
+    PASS_TO_TARGET,
 ];
 
 /// Pod label; `"false"` opts the pod out of the gate. A label, so that the registration's

@@ -51,6 +51,8 @@ pub struct LoadBalancer {
     pub target_region_info: Option<TargetRegion>,
     /// Whether targets need not allow its traffic themselves.
     pub load_balancer_pass_to_target: Option<bool>,
+    /// How its public traffic is paid for.
+    pub network_attributes: Option<NetworkAttributes>,
     /// What protects it from changes and deletion, as `DeleteProtect`.
     #[serde(default, deserialize_with = "null_default")]
     pub attribute_flags: Vec<String>,
@@ -65,6 +67,17 @@ impl LoadBalancer {
     pub fn is_normal(&self) -> bool {
         self.status == Some(1)
     }
+}
+
+/// How a load balancer's public traffic is paid for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[non_exhaustive]
+pub struct NetworkAttributes {
+    /// `TRAFFIC_POSTPAID_BY_HOUR`, `BANDWIDTH_POSTPAID_BY_HOUR` or `BANDWIDTH_PACKAGE`.
+    pub internet_charge_type: Option<String>,
+    /// Mbit/s.
+    pub internet_max_bandwidth_out: Option<u32>,
 }
 
 /// Which load balancers to read; an empty query asks for all of the region.

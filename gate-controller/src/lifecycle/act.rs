@@ -1,9 +1,10 @@
 //! Performs one step for one Service. Decides nothing, but looks again before it deletes.
 
-use clb::{Client, InUse, Kind, LoadBalancerId, NonEmpty};
+use clb::{Client, InUse, Kind, LoadBalancerId, ModifyLoadBalancer, NonEmpty};
 use direct_access::{Code, ObjectRef, ServiceFacts};
 use runtime::{CallError, News};
 
+use super::adjust::Adjustment;
 use super::decide::{Claim, Contents, Step, Unneeded};
 use super::order::order;
 use super::record::Record;
@@ -74,6 +75,7 @@ impl Actor {
                 Ok(Done::Contents(id.clone(), seen))
             }
             Step::Delete(id, why) => self.delete(id, *why).await,
+            Step::Adjust(id, change) => self.adjust(&LoadBalancerId::new(id), change).await,
             Step::Show(ingress) => {
                 Ok(self.written(self.record.show(&self.service, ingress).await?))
             }
@@ -146,6 +148,25 @@ impl Actor {
         Ok(Done::Deleted)
     }
 
+    async fn adjust(&self, id: &LoadBalancerId, change: &Adjustment) -> Result<Done, Failed> {
+        if change.pass_to_target.is_some() || change.internet.is_some() {
+            self.lease()?;
+            let mut modify = ModifyLoadBalancer::new(id.clone());
+            modify.load_balancer_pass_to_target = change.pass_to_target;
+            modify.internet_charge_info.clone_from(&change.internet);
+            let task = self.client.modify_load_balancer(&modify).await?;
+            self.client.wait_task(&task, CALL_TIMEOUT).await?;
+        }
+        if let Some(groups) = &change.security_groups {
+            self.lease()?;
+            // Done when it is answered (API reference).
+            let _done = self.client.set_security_groups(id, groups).await?;
+        }
+        let note = format!("CLB {id} was changed as this Service asks: {change}");
+        self.tell(News::normal("LoadBalancerChanged", "Change", note));
+        Ok(Done::Written)
+    }
+
     async fn release(&self, left: &[String]) -> Result<Done, Failed> {
         if !left.is_empty() {
             let note = format!(
@@ -186,6 +207,8 @@ impl Failed {
     pub(super) fn problem(&self, service: &ObjectRef) -> Option<String> {
         match self {
             Self::Changed | Self::Lease => None,
+            // A writer of its listeners was faster: one write at a time on a CLB.
+            Self::Cloud(error) if error.kind() == Kind::Conflict => None,
             Self::Kubernetes(error) if error.is_conflict() || error.is_not_found() => None,
             Self::Cloud(error) if error.kind() == Kind::Quota => {
                 let code = Code::LoadBalancerQuota.as_str();

@@ -11,6 +11,8 @@ use std::time::Duration;
 use direct_access::service::{Ingress, ObjectRef};
 use direct_access::{ServiceFacts, names};
 
+use super::adjust::{Adjustment, Traits, adjustment};
+
 /// How long nothing must have been seen before it is believed that nothing is there: a CLB that was
 /// ordered may show late, by its tags or at all. Tencent names no bound; a CLB shows within seconds.
 pub const SETTLED: Duration = Duration::from_secs(15);
@@ -49,6 +51,8 @@ pub struct Memory {
     pub ordered: Option<Duration>,
     /// Whether we deleted it ourselves, so that nothing can show late.
     pub deleted: bool,
+    /// How long ago it was changed: what does not show then is not asked for again at once.
+    pub adjusted: Option<Duration>,
 }
 
 /// What a Service asks for.
@@ -80,6 +84,8 @@ pub struct Seen {
     pub address: Option<String>,
     /// When it was made, as the API writes it: comparable as text.
     pub created: String,
+    /// What it is like.
+    pub traits: Traits,
 }
 
 /// What is on a load balancer.
@@ -108,6 +114,8 @@ pub enum Step {
     Inspect(String),
     /// Delete it: it is ours, and nothing is on it.
     Delete(String, Unneeded),
+    /// Change it in place.
+    Adjust(String, Box<Adjustment>),
     /// Show the address on the Service.
     Show(Ingress),
     /// Take the address away that we showed.
@@ -266,7 +274,16 @@ impl Facts<'_> {
         if !own.normal {
             return Step::Wait(Waiting::BeingMade);
         }
-        self.show(own).unwrap_or(Step::Rest)
+        let step = self.show(own).or_else(|| self.adjust(own));
+        step.unwrap_or(Step::Rest)
+    }
+
+    fn adjust(&self, own: &Seen) -> Option<Step> {
+        if !self.may_create || self.memory.adjusted.is_some_and(|ago| ago < SETTLED) {
+            return None;
+        }
+        let change = adjustment(self.service, &own.traits)?;
+        Some(Step::Adjust(own.id.clone(), Box::new(change)))
     }
 
     /// The existing one whose address is to be shown. It may be one that we made: a user who names it
@@ -367,6 +384,7 @@ impl Step {
             Self::Record(_) => "record",
             Self::Inspect(_) => "inspect",
             Self::Delete(..) => "delete",
+            Self::Adjust(..) => "adjust",
             Self::Show(_) => "show",
             Self::Clear => "clear",
             Self::Unmark => "unmark",

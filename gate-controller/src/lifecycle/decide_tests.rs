@@ -27,6 +27,7 @@ fn seen(id: &str) -> Seen {
         normal: true,
         address: Some(VIP.to_owned()),
         created: String::new(),
+        traits: Traits::default(),
     }
 }
 
@@ -113,6 +114,30 @@ fn claim(token: Option<&str>, lost: Option<&str>) -> Step {
         token: token.map(str::to_owned),
         lost: lost.map(str::to_owned),
     })
+}
+
+#[test]
+fn what_is_asked_for_later_is_changed_in_place() {
+    let asks = || made(Wish::Made).shown().with(names::PASS_TO_TARGET, "true");
+    let change = Adjustment {
+        pass_to_target: Some(true),
+        ..Adjustment::default()
+    };
+    assert_eq!(
+        asks().step(),
+        Step::Adjust(text("lb-1"), Box::new(change.clone()))
+    );
+    let mut done = asks();
+    done.ours[0].traits = done.ours[0].traits.adjusted(&change);
+    assert_eq!(done.step(), Step::Rest);
+    let mut unheeded = asks();
+    unheeded.memory.adjusted = Some(Duration::from_secs(1));
+    assert_eq!(unheeded.step(), Step::Rest);
+    let mut lowered = asks();
+    lowered.may_create = false;
+    assert_eq!(lowered.step(), Step::Rest);
+    let first = made(Wish::Made).with(names::PASS_TO_TARGET, "true");
+    assert!(matches!(first.step(), Step::Show(_)));
 }
 
 fn text(id: &str) -> String {

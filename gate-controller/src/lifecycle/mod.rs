@@ -4,6 +4,7 @@
 //! done. Listeners and targets stay the writer's.
 
 mod act;
+mod adjust;
 pub mod decide;
 mod made;
 pub(crate) mod order;

@@ -1,9 +1,11 @@
-//! What to order for a Service: its annotations as `CreateLoadBalancer` takes them. Read only when a
-//! load balancer is made; a change afterwards does not reach the one that is there.
+//! What to order for a Service: its annotations as `CreateLoadBalancer` takes them. Read when a load
+//! balancer is made; what of it can be changed afterwards is [`adjust`](super::adjust)'s.
 
 use clb::{CreateLoadBalancer, InternetAccessible, LoadBalancerType, ResourceTag};
+use direct_access::attributes::attributes;
 use direct_access::ownership::ClusterId;
-use direct_access::{Problem, ServiceFacts, names};
+use direct_access::{LoadBalancer as Place, Problem, ServiceFacts, names};
+use serde::Deserialize;
 
 /// Characters of a CLB's name (API reference of `CreateLoadBalancer`: 1 to 80).
 const LONGEST_NAME: usize = 80;
@@ -13,6 +15,9 @@ const CHARGE_TYPES: [&str; 3] = [
     "BANDWIDTH_POSTPAID_BY_HOUR",
     "BANDWIDTH_PACKAGE",
 ];
+/// `AddressIPVersion` and `VipIsp` as the API reference lists them.
+const IP_VERSIONS: [&str; 3] = ["IPV4", "IPV6", "IPv6FullChain"];
+const CARRIERS: [&str; 4] = ["BGP", "CMCC", "CTCC", "CUCC"];
 /// How TKE pays where only the bandwidth is named.
 const DEFAULT_CHARGE_TYPE: &str = "TRAFFIC_POSTPAID_BY_HOUR";
 /// Mbit/s where only the charge type is named: the API's own default.
@@ -26,11 +31,7 @@ pub(crate) fn order(
     cluster: &ClusterId,
     vpc: Option<String>,
 ) -> Result<CreateLoadBalancer, Box<Problem>> {
-    if let Some(text) = service.annotation(names::EXTENSIVE_PARAMETERS) {
-        let accepted = "this version does not read it, and a CLB without what it asks for may be the wrong one; \
-                        remove it, or make the CLB yourself and name it";
-        return bad(service, names::EXTENSIVE_PARAMETERS, text, accepted);
-    }
+    let more = extensive(service)?;
     let Some(vpc) = vpc else {
         let accepted = "no VPC is known to make a CLB in; set vpcId in ConfigMap clb-gate-settings, e.g. vpc-abcd1234";
         return Err(Box::new(service.problem("setting vpcId", "", accepted)));
@@ -41,7 +42,13 @@ pub(crate) fn order(
         None => LoadBalancerType::Open,
     };
     let mut order = CreateLoadBalancer::new(kind);
-    order.load_balancer_name = Some(name(service));
+    order.load_balancer_name = more.load_balancer_name.or_else(|| Some(name(service)));
+    order.address_ip_version = more.address_ip_version;
+    order.zone_id = more.zone_id;
+    order.vip_isp = more.vip_isp;
+    order.sla_type = more.sla_type;
+    order.vip = more.vip;
+    order.load_balancer_pass_to_target = attributes(service, &Place::Made(None)).0.pass_to_target;
     order.vpc_id = Some(vpc);
     order.internet_accessible = match subnet {
         Some(_) => None,
@@ -84,24 +91,97 @@ fn subnet(service: &ServiceFacts) -> Result<Option<String>, Box<Problem>> {
 }
 
 fn payment(service: &ServiceFacts) -> Result<Option<InternetAccessible>, Box<Problem>> {
-    let kind = service.annotation(names::CHARGE_TYPE);
-    let bandwidth = service.annotation(names::BANDWIDTH);
-    if kind.is_none() && bandwidth.is_none() {
+    let (kind, number) = (charge_type(service)?, bandwidth(service)?);
+    if kind.is_none() && number.is_none() {
         return Ok(None);
     }
+    Ok(Some(InternetAccessible {
+        internet_charge_type: kind.unwrap_or(DEFAULT_CHARGE_TYPE).to_owned(),
+        internet_max_bandwidth_out: number.unwrap_or(DEFAULT_BANDWIDTH),
+    }))
+}
+
+/// How public traffic is paid for, where the Service says so.
+pub(crate) fn charge_type(service: &ServiceFacts) -> Result<Option<&str>, Box<Problem>> {
+    let kind = service.annotation(names::CHARGE_TYPE);
     if let Some(other) = kind.filter(|kind| !CHARGE_TYPES.contains(kind)) {
         let accepted = format!("accepted are {}", CHARGE_TYPES.join(", "));
         return bad(service, names::CHARGE_TYPE, other, &accepted);
     }
-    let number = bandwidth.map_or(Ok(DEFAULT_BANDWIDTH), |text| {
-        let parsed = text.parse().ok().filter(|n| BANDWIDTHS.contains(n));
-        let accepted = "accepted are 1 to 2048 (Mbit/s)";
-        parsed.map_or_else(|| bad(service, names::BANDWIDTH, text, accepted), Ok)
-    })?;
-    Ok(Some(InternetAccessible {
-        internet_charge_type: kind.unwrap_or(DEFAULT_CHARGE_TYPE).to_owned(),
-        internet_max_bandwidth_out: number,
-    }))
+    Ok(kind)
+}
+
+/// Mbit/s, where the Service says so.
+pub(crate) fn bandwidth(service: &ServiceFacts) -> Result<Option<u32>, Box<Problem>> {
+    let Some(text) = service.annotation(names::BANDWIDTH) else {
+        return Ok(None);
+    };
+    let parsed = text.parse().ok().filter(|n| BANDWIDTHS.contains(n));
+    let accepted = "accepted are 1 to 2048 (Mbit/s)";
+    parsed.map_or_else(
+        || bad(service, names::BANDWIDTH, text, accepted),
+        |number| Ok(Some(number)),
+    )
+}
+
+/// The annotation's part of the order, as the API names the fields.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
+struct Extensive {
+    #[serde(rename = "AddressIPVersion")]
+    address_ip_version: Option<String>,
+    zone_id: Option<String>,
+    vip_isp: Option<String>,
+    load_balancer_name: Option<String>,
+    sla_type: Option<String>,
+    vip: Option<String>,
+}
+
+fn extensive(service: &ServiceFacts) -> Result<Extensive, Box<Problem>> {
+    let Some(text) = service.annotation(names::EXTENSIVE_PARAMETERS) else {
+        return Ok(Extensive::default());
+    };
+    let refuse = |why: String| {
+        let accepted = format!("{why}; no CLB is made, because it might be the wrong one");
+        bad(service, names::EXTENSIVE_PARAMETERS, text, &accepted)
+    };
+    // Through a map first: serde would read a struct from a JSON array too.
+    let fields = serde_json::from_str::<serde_json::Map<_, _>>(text);
+    let read = fields.and_then(|fields| serde_json::from_value(fields.into()));
+    let read: Extensive = match read {
+        Ok(read) => read,
+        Err(error) => {
+            return refuse(format!(
+                "accepted is a JSON object of CreateLoadBalancer fields: {error}"
+            ));
+        }
+    };
+    let bounds = [
+        (
+            "AddressIPVersion",
+            &read.address_ip_version,
+            &IP_VERSIONS[..],
+        ),
+        ("VipIsp", &read.vip_isp, &CARRIERS[..]),
+    ];
+    for (field, value, accepted) in bounds {
+        if let Some(other) = value.as_deref().filter(|value| !accepted.contains(value)) {
+            return refuse(format!(
+                "{field} {other:?} is not one of {}",
+                accepted.join(", ")
+            ));
+        }
+    }
+    let length = read
+        .load_balancer_name
+        .as_ref()
+        .map(|name| name.chars().count());
+    if length.is_some_and(|length| !(1..=LONGEST_NAME).contains(&length)) {
+        return refuse(format!(
+            "LoadBalancerName has 1 to {LONGEST_NAME} characters"
+        ));
+    }
+    Ok(read)
 }
 
 fn bad<T>(
@@ -165,11 +245,54 @@ mod tests {
         assert_eq!(payment.internet_charge_type, DEFAULT_CHARGE_TYPE);
     }
 
+    #[test]
+    fn extensive_parameters_are_ordered() {
+        let text = r#"{"AddressIPVersion":"IPV6","ZoneId":"ap-guangzhou-3","VipIsp":"CTCC",
+            "LoadBalancerName":"mine","SlaType":"clb.c2.medium","Vip":"198.18.0.9"}"#;
+        let order = ordered(&[
+            (names::EXTENSIVE_PARAMETERS, text),
+            (names::PASS_TO_TARGET, "true"),
+        ])
+        .unwrap();
+        let read = [
+            &order.address_ip_version,
+            &order.zone_id,
+            &order.vip_isp,
+            &order.load_balancer_name,
+            &order.sla_type,
+            &order.vip,
+        ];
+        let expected = [
+            "IPV6",
+            "ap-guangzhou-3",
+            "CTCC",
+            "mine",
+            "clb.c2.medium",
+            "198.18.0.9",
+        ];
+        assert_eq!(read.map(|one| one.as_deref().unwrap()), expected);
+        assert_eq!(order.load_balancer_pass_to_target, Some(true));
+        assert_eq!(
+            ordered(&[(names::EXTENSIVE_PARAMETERS, "{}")])
+                .unwrap()
+                .vip_isp,
+            None
+        );
+    }
+
     #[rstest]
     #[case(names::INTERNAL_SUBNET, "mine", "subnet-abcd1234")]
     #[case(names::BANDWIDTH, "0", "1 to 2048")]
     #[case(names::CHARGE_TYPE, "FREE", "BANDWIDTH_PACKAGE")]
-    #[case(names::EXTENSIVE_PARAMETERS, "{}", "remove it")]
+    #[case(names::EXTENSIVE_PARAMETERS, "[]", "JSON object")]
+    #[case(names::EXTENSIVE_PARAMETERS, r#"{"VipISP":"CTCC"}"#, "VipIsp")]
+    #[case(names::EXTENSIVE_PARAMETERS, r#"{"VipIsp":"ACME"}"#, "CTCC")]
+    #[case(
+        names::EXTENSIVE_PARAMETERS,
+        r#"{"AddressIPVersion":"6"}"#,
+        "IPv6FullChain"
+    )]
+    #[case(names::EXTENSIVE_PARAMETERS, r#"{"LoadBalancerName":""}"#, "1 to 80")]
     fn what_cannot_be_read_is_not_ordered(
         #[case] key: &str,
         #[case] value: &str,

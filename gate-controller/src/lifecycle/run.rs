@@ -64,6 +64,7 @@ struct Known {
     unseen: Option<Instant>,
     ordered: Option<Instant>,
     deleted: bool,
+    adjusted: Option<Instant>,
     contents: HashMap<String, (Contents, Instant)>,
     failures: u32,
     not_before: Option<Instant>,
@@ -317,6 +318,9 @@ impl Memory {
             known.unseen = Some(now);
             known.deleted = false;
         }
+        if matches!(outcome.step, Step::Adjust(..)) {
+            known.adjusted = Some(now);
+        }
         match outcome.result {
             Ok(done) => known.succeeded(done, now),
             Err(error) => known.failed(&error, &outcome.service, now),
@@ -351,6 +355,7 @@ impl Known {
             unseen: self.unseen.map_or(Duration::ZERO, |since| now - since),
             ordered: self.ordered.map(|at| now - at),
             deleted: self.deleted,
+            adjusted: self.adjusted.map(|at| now - at),
         }
     }
 

@@ -7,6 +7,7 @@ use clb::{Client, Error, Filter, LoadBalancer, LoadBalancerId, LoadBalancerQuery
 use direct_access::names;
 use direct_access::ownership::ClusterId;
 
+use super::adjust::Traits;
 use super::decide::{Contents, Seen};
 
 /// What one look saw.
@@ -113,6 +114,7 @@ fn seen(found: &LoadBalancer) -> Seen {
         normal: found.is_normal(),
         address: addresses.find(|address| !address.is_empty()).cloned(),
         created: found.create_time.clone().unwrap_or_default(),
+        traits: Traits::of(found),
     }
 }
 

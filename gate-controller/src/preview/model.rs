@@ -125,6 +125,8 @@ pub enum Action {
     CreateLoadBalancer,
     /// Write to the Service that a load balancer is made for or shown on.
     UpdateService,
+    /// Change a load balancer in place.
+    ModifyLoadBalancer,
     /// Create a listener.
     CreateListener,
     /// Create a rule of a listener.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use direct_access::{ServiceFacts, names};
+use direct_access::attributes::attributes;
+use direct_access::{LoadBalancer, ServiceFacts, names};
 
 use super::model::{Action, Change, Told};
 use super::reader::{Look, Sighting};
@@ -160,6 +161,7 @@ impl<'a> Story<'a> {
                     unseen: SETTLED,
                     ordered: None,
                     deleted: false,
+                    adjusted: None,
                 },
                 fresh_token: &token,
             });
@@ -189,6 +191,7 @@ impl<'a> Story<'a> {
                 step @ (Step::Claim(_)
                 | Step::Record(_)
                 | Step::Delete(..)
+                | Step::Adjust(..)
                 | Step::Show(_)
                 | Step::Clear
                 | Step::Unmark
@@ -204,11 +207,15 @@ impl<'a> Story<'a> {
                 let reason = "it asks for a CLB of its own, and has none".to_owned();
                 let id = self.new_id.clone();
                 self.before(&id, Action::CreateLoadBalancer, reason);
-                self.ours.push(Seen {
+                let mut new = Seen {
                     id,
                     normal: true,
                     ..Seen::default()
-                });
+                };
+                // That is part of the order.
+                let (asked, _) = attributes(&self.service, &LoadBalancer::Made(None));
+                new.traits.pass_to_target = asked.pass_to_target.unwrap_or_default();
+                self.ours.push(new);
             }
             Step::Record(id) => {
                 let known = names::LOAD_BALANCER_ID.to_owned();
@@ -231,6 +238,13 @@ impl<'a> Story<'a> {
                 self.after(id, Action::DeleteLoadBalancer, reason.to_owned());
                 self.ours.retain(|seen| seen.id != *id);
                 self.lives.entry(id.clone()).or_default().made = true;
+            }
+            Step::Adjust(id, change) => {
+                let reason = format!("its Service asks for {change}");
+                self.after(id, Action::ModifyLoadBalancer, reason);
+                for seen in self.ours.iter_mut().filter(|seen| seen.id == *id) {
+                    seen.traits = seen.traits.adjusted(change);
+                }
             }
             Step::Show(ingress) => {
                 let reason = format!("{} is shown in status.loadBalancer", ingress.address);

@@ -136,6 +136,7 @@ impl fmt::Display for Change {
             Action::CreateLoadBalancer
             | Action::CreateListener
             | Action::CreateRule
+            | Action::ModifyLoadBalancer
             | Action::ModifyRule
             | Action::Register
             | Action::Weigh
@@ -175,6 +176,7 @@ impl Action {
                 '+'
             }
             Self::UpdateService
+            | Self::ModifyLoadBalancer
             | Self::ModifyListener
             | Self::ModifyRule
             | Self::Weigh
@@ -188,7 +190,7 @@ impl Action {
 
     const fn thing(self) -> &'static str {
         match self {
-            Self::CreateLoadBalancer | Self::DeleteLoadBalancer => "CLB",
+            Self::CreateLoadBalancer | Self::ModifyLoadBalancer | Self::DeleteLoadBalancer => "CLB",
             Self::UpdateService => "Service",
             Self::CreateListener | Self::ModifyListener | Self::DeleteListener => "listener",
             Self::CreateRule | Self::ModifyRule | Self::DeleteRule => "rule",
@@ -201,7 +203,7 @@ impl Action {
         match self {
             Self::CreateLoadBalancer | Self::CreateListener | Self::CreateRule => "create",
             Self::UpdateService => "update",
-            Self::ModifyListener | Self::ModifyRule => "change",
+            Self::ModifyLoadBalancer | Self::ModifyListener | Self::ModifyRule => "change",
             Self::Register => "register",
             Self::Weigh => "weigh",
             Self::Drain => "drain",
@@ -227,7 +229,12 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let changes = self.changes.iter().map(|(action, count)| {
             let things = match (action, count) {
-                (Action::CreateLoadBalancer | Action::DeleteLoadBalancer, 2..) => {
+                (
+                    Action::CreateLoadBalancer
+                    | Action::ModifyLoadBalancer
+                    | Action::DeleteLoadBalancer,
+                    2..,
+                ) => {
                     format!("{count} CLBs")
                 }
                 _ => plural(*count, action.thing()),
