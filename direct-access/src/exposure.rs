@@ -9,10 +9,11 @@ use crate::certificate::CertificateRef;
 use crate::listener::ListenerParameters;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::names;
+use crate::network::Mode;
 use crate::owner::Owner;
 use crate::problem::{Code, Problem};
 use crate::service::{ObjectRef, ServiceFacts, TargetPort};
-use crate::settings::{Ownership, Settings};
+use crate::settings::{Network, Ownership, Settings};
 use crate::slot::{Protocol, Slot};
 use crate::specify_protocol::{SpokenPort, spoken};
 
@@ -193,7 +194,8 @@ fn judge(service: &ServiceFacts, settings: &Settings) -> Result<Served, Reason> 
     if service.going {
         return Err(Reason::Going);
     }
-    let switch = service.annotation(names::DIRECT_ACCESS).unwrap_or("false");
+    let switch = service.annotation(names::DIRECT_ACCESS);
+    let switch = switch.unwrap_or_else(|| unsaid(settings));
     if switch == "false" {
         return Err(Reason::NotDirectAccess);
     }
@@ -222,6 +224,19 @@ fn judge(service: &ServiceFacts, settings: &Settings) -> Result<Served, Reason> 
     let load_balancer = load_balancer::asked_for(service, settings)?;
     let parameters = parameters(service)?;
     by_port(service, &load_balancer, &parameters)
+}
+
+/// What an absent annotation says. A serverless cluster has no node to forward to: it is direct unless
+/// the Service says otherwise. Only where the setting names it: concluded from the nodes, it would end
+/// with the first ordinary node, and with it every load balancer made for such a Service.
+fn unsaid(settings: &Settings) -> &'static str {
+    match settings.network {
+        Network::Named(Mode::Serverless) => "true",
+        Network::Auto
+        | Network::Named(Mode::VpcCni | Mode::Mixed | Mode::GlobalRouter | Mode::Routable) => {
+            "false"
+        }
+    }
 }
 
 fn parameters(service: &ServiceFacts) -> Result<ListenerParameters, Reason> {
@@ -274,6 +289,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::network::{ClusterFacts, NodeCounts};
     use crate::service::PortFacts;
     use crate::service::tests::service;
     use crate::settings::Manage;
@@ -333,6 +349,46 @@ mod tests {
         let reason = reason(&other);
         assert_eq!(reason.problem(&other).is_some(), told);
         assert_eq!(reason.holds(), told);
+    }
+
+    #[rstest]
+    #[case(Mode::Serverless, None, true)]
+    #[case(Mode::Serverless, Some("true"), true)]
+    #[case(Mode::Serverless, Some("false"), false)]
+    #[case(Mode::VpcCni, None, false)]
+    #[case(Mode::Mixed, None, false)]
+    #[case(Mode::GlobalRouter, None, false)]
+    #[case(Mode::Routable, None, false)]
+    fn a_serverless_cluster_is_direct_unless_the_service_says_otherwise(
+        #[case] mode: Mode,
+        #[case] value: Option<&str>,
+        #[case] direct: bool,
+    ) {
+        let (settings, _) =
+            Settings::parse(&[("network".to_owned(), mode.as_str().to_owned())].into());
+        let mut other = service("web");
+        other.annotations.remove(names::DIRECT_ACCESS);
+        let value = value.map(|value| (names::DIRECT_ACCESS.to_owned(), value.to_owned()));
+        other.annotations.extend(value);
+        let judged = exposures(&other, &settings);
+        assert_eq!(matches!(judged, Judgement::Served(_)), direct);
+    }
+
+    #[test]
+    fn nodes_alone_switch_no_service_on() {
+        let mut settings = Settings::default();
+        settings.conclude(&ClusterFacts {
+            tke: Some(BTreeMap::new()),
+            nodes: NodeCounts {
+                super_nodes: 1,
+                ..NodeCounts::default()
+            },
+        });
+        assert_eq!(settings.conclusion.mode, Mode::Serverless);
+        let mut other = service("web");
+        other.annotations.remove(names::DIRECT_ACCESS);
+        let judged = exposures(&other, &settings);
+        assert_eq!(judged, Judgement::NotOurs(Reason::NotDirectAccess));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::exposure::{Judgement, exposures};
 use crate::ingress::{IngressFacts, IngressJudgement, ingress_exposures};
+use crate::network::Conclusion;
 use crate::service::{ObjectRef, ServiceFacts};
 use crate::settings::Settings;
 
@@ -18,6 +19,7 @@ use crate::settings::Settings;
 pub struct ExposureIndex {
     namespaces: HashMap<String, Arc<Namespace>>,
     hasher: RandomState,
+    network: Conclusion,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,7 +48,10 @@ impl ExposureIndex {
         services: impl IntoIterator<Item = &'a ServiceFacts>,
         settings: &Settings,
     ) -> Self {
-        let mut index = Self::default();
+        let mut index = Self {
+            network: settings.conclusion,
+            ..Self::default()
+        };
         for service in services {
             index.insert(service, settings);
         }
@@ -113,6 +118,11 @@ impl ExposureIndex {
             .groups
             .iter()
             .find_map(|group| group.find(&self.hasher, &label))
+    }
+
+    /// The cluster's network, by which a pod is judged that was found here.
+    pub fn network(&self) -> Conclusion {
+        self.network
     }
 
     /// How many Services are in it, once for each object that exposes them, for logs and tests.

@@ -4,14 +4,15 @@ use std::borrow::Cow;
 
 use crate::index::ExposureIndex;
 use crate::names;
+use crate::network::{PodNetwork, Reach, Refusal, Warning};
 use crate::service::ObjectRef;
 
 /// What of a pod the decision reads, borrowed from the review.
 pub trait PodFacts {
     /// The value of a label.
     fn label(&self, key: &str) -> Option<&str>;
-    /// `spec.hostNetwork`.
-    fn host_network(&self) -> bool;
+    /// What bears on whether a CLB can reach it.
+    fn network(&self) -> PodNetwork;
     /// The condition types of `spec.readinessGates`; `None` where the field is absent or null.
     fn gates(&self) -> Option<impl Iterator<Item = Cow<'_, str>>>;
 }
@@ -20,9 +21,9 @@ pub trait PodFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Injection<'i> {
     /// The pod has no `spec.readinessGates`: add the array with the gate in it.
-    AddArray(&'i ObjectRef),
+    AddArray(&'i ObjectRef, Option<Warning>),
     /// Append the gate to the array the pod has.
-    Append(&'i ObjectRef),
+    Append(&'i ObjectRef, Option<Warning>),
     /// Leave the pod as it is.
     Skip(SkipReason<'i>),
 }
@@ -47,8 +48,8 @@ pub enum SkipReason<'i> {
     OptedOut,
     /// It has the gate already.
     AlreadyGated,
-    /// A pod on the host's network has no address of its own that a CLB could tell from the node's.
-    HostNetwork(&'i ObjectRef),
+    /// The CLB cannot reach it.
+    Unreachable(&'i ObjectRef, Refusal),
 }
 
 impl SkipReason<'_> {
@@ -58,16 +59,16 @@ impl SkipReason<'_> {
             Self::NotExposed => "not_exposed",
             Self::OptedOut => "opted_out",
             Self::AlreadyGated => "already_gated",
-            Self::HostNetwork(_) => "host_network",
+            Self::Unreachable(_, refusal) => refusal.label(),
         }
     }
 
     /// What the person who creates the pod is told, if anything.
     pub fn warning(self) -> Option<String> {
         match self {
-            Self::HostNetwork(service) => Some(format!(
-                "clb-gate: spec.hostNetwork is true, so the pod gets no readiness gate and is not bound to the CLB of \
-                 Service {service}; direct access needs a pod address of its own"
+            Self::Unreachable(service, refusal) => Some(format!(
+                "clb-gate: no readiness gate, and not bound to the CLB of Service {service}: {}",
+                refusal.why()
             )),
             Self::NotExposed | Self::OptedOut | Self::AlreadyGated => None,
         }
@@ -82,12 +83,16 @@ pub fn inject<'i>(pod: &impl PodFacts, namespace: &str, index: &'i ExposureIndex
     if pod.label(names::INJECT_LABEL) == Some("false") {
         return Injection::Skip(SkipReason::OptedOut);
     }
-    if pod.host_network() {
-        return Injection::Skip(SkipReason::HostNetwork(service));
-    }
+    let warning = match pod.network().reach(index.network()) {
+        Reach::Eligible(_) => None,
+        Reach::Warned(_, warning) => Some(warning),
+        Reach::Refused(_, refusal) => {
+            return Injection::Skip(SkipReason::Unreachable(service, refusal));
+        }
+    };
     match place(pod) {
-        Place::NewArray => Injection::AddArray(service),
-        Place::Append => Injection::Append(service),
+        Place::NewArray => Injection::AddArray(service, warning),
+        Place::Append => Injection::Append(service, warning),
         Place::AlreadyThere => Injection::Skip(SkipReason::AlreadyGated),
     }
 }
@@ -114,7 +119,7 @@ mod tests {
     #[derive(Default)]
     struct Pod {
         labels: Vec<(&'static str, &'static str)>,
-        host_network: bool,
+        network: PodNetwork,
         gates: Option<Vec<&'static str>>,
     }
 
@@ -122,8 +127,8 @@ mod tests {
         fn label(&self, key: &str) -> Option<&str> {
             self.labels.iter().find(|(k, _)| *k == key).map(|(_, v)| *v)
         }
-        fn host_network(&self) -> bool {
-            self.host_network
+        fn network(&self) -> PodNetwork {
+            self.network
         }
         fn gates(&self) -> Option<impl Iterator<Item = Cow<'_, str>>> {
             self.gates
@@ -147,7 +152,7 @@ mod tests {
     fn an_exposed_pod_gets_the_gate_once() {
         let index = index();
         assert!(
-            matches!(inject(&pod(), "shop", &index), Injection::AddArray(s) if s.name == "web")
+            matches!(inject(&pod(), "shop", &index), Injection::AddArray(s, None) if s.name == "web")
         );
         let other = Pod {
             gates: Some(vec!["example.com/other"]),
@@ -155,7 +160,7 @@ mod tests {
         };
         assert!(matches!(
             inject(&other, "shop", &index),
-            Injection::Append(_)
+            Injection::Append(_, None)
         ));
         let empty = Pod {
             gates: Some(vec![]),
@@ -163,7 +168,7 @@ mod tests {
         };
         assert!(matches!(
             inject(&empty, "shop", &index),
-            Injection::Append(_)
+            Injection::Append(_, None)
         ));
         let gated = Pod {
             gates: Some(vec!["example.com/other", names::GATE]),
@@ -197,13 +202,40 @@ mod tests {
     fn host_network_pods_are_told_why() {
         let index = index();
         let pod = Pod {
-            host_network: true,
+            network: PodNetwork {
+                host_network: true,
+                ..PodNetwork::default()
+            },
             ..pod()
         };
         let Injection::Skip(reason) = inject(&pod, "shop", &index) else {
             panic!("injected")
         };
         assert!(reason.warning().unwrap().contains("spec.hostNetwork"));
+    }
+
+    #[test]
+    fn the_cluster_s_network_decides() {
+        let (settings, _) = Settings::parse(&[("network".to_owned(), "mixed".to_owned())].into());
+        let index = ExposureIndex::build([&service("web")], &settings);
+        assert_eq!(
+            inject(&pod(), "shop", &index),
+            Injection::Skip(SkipReason::Unreachable(
+                &service("web").object(),
+                Refusal::NoEni
+            ))
+        );
+        let eni = |eni_ip| Pod {
+            network: PodNetwork::of(false, Some("tke-route-eni"), eni_ip),
+            ..pod()
+        };
+        let warned = inject(&eni(false), "shop", &index);
+        assert!(matches!(
+            warned,
+            Injection::AddArray(_, Some(Warning::NoEniIp))
+        ));
+        let fine = inject(&eni(true), "shop", &index);
+        assert!(matches!(fine, Injection::AddArray(_, None)));
     }
 
     #[test]
@@ -217,7 +249,7 @@ mod tests {
         assert_eq!(inject(&with("false"), "shop", &index), skip);
         assert!(matches!(
             inject(&with("no"), "shop", &index),
-            Injection::AddArray(_)
+            Injection::AddArray(_, None)
         ));
     }
 }

@@ -17,6 +17,7 @@ pub mod listener;
 pub mod listener_change;
 pub mod load_balancer;
 pub mod names;
+pub mod network;
 pub mod owner;
 pub mod ownership;
 pub mod problem;

@@ -97,3 +97,20 @@ pub const TKE_CONFIG: &str = "tke-config";
 pub const TKE_REGION: &str = "TKE_REGION";
 /// Key of the VPC id in [`TKE_CONFIG`].
 pub const TKE_VPC_ID: &str = "TKE_VPC_ID";
+/// The namespace of TKE's own `ConfigMap`s.
+pub const KUBE_SYSTEM: &str = "kube-system";
+/// The `ConfigMap` in `kube-system` with the switches of TKE's own service controller: only TKE has it.
+pub const TKE_SERVICE_CONTROLLER: &str = "tke-service-controller-config";
+/// Key in [`TKE_SERVICE_CONTROLLER`], `"true"` or `"false"`: whether a CLB may forward to pods of
+/// `GlobalRouter`.
+pub const GLOBAL_ROUTE_DIRECT_ACCESS: &str = "GlobalRouteDirectAccess";
+/// Pod annotation: the networks the pod is in, with commas between them (TKE's own).
+pub const NETWORKS: &str = "tke.cloud.tencent.com/networks";
+/// Values of [`NETWORKS`] that give the pod an ENI.
+pub const ENI_NETWORKS: [&str; 2] = ["tke-route-eni", "tke-direct-eni"];
+/// Extended resource: addresses of ENIs that a node has for pods (TKE's own).
+pub const ENI_IP: &str = "tke.cloud.tencent.com/eni-ip";
+/// Node label with the sort of machine it is.
+pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
+/// Value of [`INSTANCE_TYPE`] on TKE's super nodes.
+pub const SUPER_NODE: &str = "eklet";

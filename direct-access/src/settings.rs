@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::network::{ClusterFacts, Conclusion, Mode, conclude};
+
 /// How much of Tencent's CLB the controller may own, from least to most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Manage {
@@ -50,11 +52,11 @@ impl FailurePolicy {
 /// How the pods get addresses that the CLB can reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Network {
-    /// Let clb-gate find out; today every pod address counts as reachable.
+    /// Concluded from what the cluster shows.
     #[default]
     Auto,
-    /// Every pod address is routable from the CLB.
-    Routable,
+    /// This one, whatever the cluster shows.
+    Named(Mode),
 }
 
 /// The parsed settings. Absent keys have their default; a key that cannot be read keeps its default
@@ -65,8 +67,11 @@ pub struct Settings {
     pub manage: Manage,
     /// `objects`: all, or tke-skipped.
     pub ownership: Ownership,
-    /// `network`: auto or routable.
+    /// `network`: auto, or a mode's name.
     pub network: Network,
+    /// What [`Self::network`] and the cluster's facts conclude. No key of its own: set by
+    /// [`Self::conclude`], so that whoever has the settings judges pods alike.
+    pub conclusion: Conclusion,
     /// `failurePolicy`: Ignore or Fail.
     pub failure_policy: FailurePolicy,
     /// `endpoint`: the CLB API's address with its scheme; absent means Tencent's public one.
@@ -98,7 +103,13 @@ impl Settings {
             .iter()
             .filter_map(|(key, value)| settings.set(key, value.trim()).err())
             .collect();
+        settings.conclude(&ClusterFacts::default());
         (settings, problems)
+    }
+
+    /// Concludes the network mode anew.
+    pub fn conclude(&mut self, facts: &ClusterFacts) {
+        self.conclusion = conclude(self.network, facts);
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), SettingsProblem> {
@@ -144,11 +155,13 @@ fn ownership(value: &str) -> Result<Ownership, &'static str> {
 }
 
 fn network(value: &str) -> Result<Network, &'static str> {
-    match value {
-        "auto" => Ok(Network::Auto),
-        "routable" => Ok(Network::Routable),
-        _ => Err("accepted are auto and routable"),
+    if value == "auto" {
+        return Ok(Network::Auto);
     }
+    let named = Mode::ALL.into_iter().find(|mode| mode.as_str() == value);
+    named
+        .map(Network::Named)
+        .ok_or("accepted are auto, vpc-cni, mixed, global-router, serverless and routable")
 }
 
 fn failure_policy(value: &str) -> Result<FailurePolicy, &'static str> {
@@ -190,6 +203,7 @@ mod tests {
         assert!(problems.is_empty());
         assert_eq!(settings.manage, Manage::Backends);
         assert_eq!(settings.ownership, Ownership::SkippedByTke);
+        assert_eq!(settings.network, Network::Named(Mode::Routable));
         assert_eq!(settings.failure_policy, FailurePolicy::Fail);
         assert_eq!(settings.endpoint.as_deref(), Some("http://127.0.0.1:1"));
         assert_eq!(settings.region.as_deref(), Some("ap-guangzhou"));
@@ -219,6 +233,27 @@ mod tests {
         assert_eq!(settings.failure_policy, FailurePolicy::Ignore);
         let text = problems[0].to_string();
         assert!(text.ends_with("accepted are Ignore and Fail"), "{text}");
+    }
+
+    #[test]
+    fn every_network_mode_has_a_name_and_holds_without_any_fact() {
+        for mode in Mode::ALL {
+            let (settings, problems) = parse(&[("network", mode.as_str())]);
+            assert!(problems.is_empty());
+            assert_eq!(settings.network, Network::Named(mode));
+            assert_eq!(settings.conclusion.mode, mode);
+        }
+        assert_eq!(parse(&[("network", "auto")]).0, Settings::default());
+    }
+
+    #[test]
+    fn a_bad_network_keeps_auto_and_is_told_with_what_is_accepted() {
+        let (settings, problems) = parse(&[("network", "VPC-CNI")]);
+        assert_eq!(settings.network, Network::Auto);
+        let text = problems[0].to_string();
+        for mode in Mode::ALL {
+            assert!(text.contains(mode.as_str()), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What the watches have told: Services, pods and settings, pruned. Everything else asks here.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use direct_access::network::{ClusterFacts, NodeFacts};
 use direct_access::{Kind, Owner, ServiceFacts, Settings};
 use parking_lot::Mutex;
 use runtime::{Change, Key};
@@ -23,6 +24,8 @@ struct State {
     services: HashMap<Key, ServiceFacts>,
     pods: HashMap<Key, PodRecord>,
     settings: Settings,
+    nodes: HashMap<Key, NodeFacts>,
+    facts: ClusterFacts,
     made: Made,
 }
 
@@ -115,7 +118,41 @@ impl Cluster {
 
     /// Takes in the settings.
     pub fn on_settings(&self, settings: Settings) {
-        self.state.lock().settings = settings;
+        self.conclude(|state| state.settings = settings);
+    }
+
+    /// Takes in TKE's `ConfigMap` with the switches of its service controller; `None`: there is none.
+    pub fn on_tke(&self, data: Option<BTreeMap<String, String>>) {
+        self.conclude(|state| state.facts.tke = data);
+    }
+
+    /// Takes in what the node watch told.
+    pub fn on_node(&self, change: Change<NodeFacts>) {
+        self.conclude(|state| {
+            change.fold_into(&mut state.nodes);
+            state.facts.nodes = state.nodes.values().collect();
+        });
+    }
+
+    /// Concludes the network mode anew; told only where something else holds then.
+    fn conclude(&self, take_in: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        let before = state.settings.clone();
+        take_in(&mut state);
+        let State {
+            settings, facts, ..
+        } = &mut *state;
+        settings.conclude(facts);
+        if *settings == before {
+            return;
+        }
+        let (mode, evidence) = (settings.conclusion.mode, settings.conclusion.evidence);
+        tracing::info!(
+            network = mode.as_str(),
+            evidence = evidence.as_str(),
+            "settings or network changed"
+        );
+        drop(state);
         self.tell();
     }
 
@@ -174,6 +211,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use direct_access::network::Mode;
+
     use super::*;
     use crate::pod::tests::pod;
 
@@ -210,6 +249,32 @@ mod tests {
         };
         cluster.on_pod(Change::Applied(key(&successor), successor));
         assert_eq!(weights(&cluster), [3]);
+    }
+
+    #[test]
+    fn the_network_is_concluded_from_settings_and_what_the_cluster_shows() {
+        let cluster = Cluster::default();
+        let mode = || cluster.settings().conclusion.mode;
+        let changes = cluster.changes();
+        let node = NodeFacts {
+            eni_ip: true,
+            ..NodeFacts::default()
+        };
+        let key = Key::new("", "node-1");
+        cluster.on_node(Change::Applied(key.clone(), node));
+        assert!(mode() == Mode::Routable && !changes.has_changed().unwrap());
+        cluster.on_tke(Some(BTreeMap::new()));
+        assert!(mode() == Mode::VpcCni && changes.has_changed().unwrap());
+        cluster.on_settings(Settings::default());
+        assert_eq!(
+            mode(),
+            Mode::VpcCni,
+            "settings that name none keep the conclusion"
+        );
+        cluster.on_node(Change::Deleted(key));
+        assert_eq!(mode(), Mode::VpcCni);
+        cluster.on_tke(None);
+        assert_eq!(mode(), Mode::Routable);
     }
 
     #[test]

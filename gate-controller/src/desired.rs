@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use direct_access::listener::ListenerParameters;
+use direct_access::network::Conclusion;
 use direct_access::service::ObjectRef;
 use direct_access::slot::{Protocol, Space};
 use direct_access::{
@@ -13,6 +14,7 @@ use direct_access::{
 
 use crate::lifecycle::Made;
 use crate::pod::{Fate, PodRecord};
+use crate::reach::{Mixture, survey};
 
 /// Everything that is wanted, and everything that users should be told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +25,10 @@ pub struct Wanted {
     pub problems: BTreeMap<Owner, Vec<Problem>>,
     /// Places that two objects claim, told on both.
     pub conflicts: BTreeMap<Owner, Vec<Problem>>,
+    /// Services whose pods are of several network modes.
+    pub mixed: BTreeMap<ObjectRef, Mixture>,
+    /// By which it is judged what the CLB can reach.
+    pub network: Conclusion,
     /// The exposures of every Service that is served. A load balancer that was not seen to be made for
     /// its Service has no id here.
     pub exposures: Vec<Exposure>,
@@ -52,6 +58,18 @@ pub struct Others {
     /// Slots of Services or ports that cannot be read: their listeners and the targets of live pods on
     /// them stay as they are.
     pub held_slots: HashSet<Slot>,
+    /// UIDs of exposed pods that the CLB cannot reach by what is known of the network: never bound, but a
+    /// target that is there stays, or a changed setting would take a running workload out of its CLB.
+    pub unreachable: HashSet<String>,
+    /// The cluster's network.
+    pub network: Conclusion,
+}
+
+impl Others {
+    /// Whether the targets of this pod stay as they are.
+    pub fn keeps(&self, pod_uid: &str) -> bool {
+        self.held_pods.contains(pod_uid) || self.unreachable.contains(pod_uid)
+    }
 }
 
 /// What one listener should hold.
@@ -109,7 +127,10 @@ pub fn wanted<'a>(
     ledger: &BTreeSet<String>,
     made: &Made,
 ) -> Wanted {
-    let mut wanted = Wanted::default();
+    let mut wanted = Wanted {
+        network: settings.conclusion,
+        ..Wanted::default()
+    };
     let mut unseen = BTreeSet::new();
     for id in ledger {
         wanted.load_balancers.entry(id.clone()).or_default();
@@ -141,7 +162,13 @@ pub fn wanted<'a>(
         let desired = wanted.load_balancers.entry(id).or_default();
         desired.hold = desired.listeners.is_empty();
     }
-    let mut others = others(&held, pods);
+    let survey = survey(&wanted.exposures, pods, wanted.network);
+    wanted.mixed = survey.mixed;
+    let mut others = Others {
+        unreachable: survey.unreachable,
+        network: wanted.network,
+        ..others(&held, pods)
+    };
     others.held_slots.extend(held_slots);
     let others = Arc::new(others);
     for desired in wanted.load_balancers.values_mut() {
@@ -207,7 +234,7 @@ impl Wanted {
                 continue;
             }
             let targets = selected(&exposure, pods)
-                .filter_map(|pod| target(pod, &exposure))
+                .filter_map(|pod| target(pod, &exposure, self.network))
                 .collect();
             let listener = DesiredListener {
                 service: service.object(),
@@ -253,7 +280,8 @@ impl Wanted {
     }
 }
 
-fn selected<'a>(
+/// The live pods that an exposure selects.
+pub(crate) fn selected<'a>(
     exposure: &'a Exposure,
     pods: &'a PodsByNamespace<'_>,
 ) -> impl Iterator<Item = &'a PodRecord> + 'a {
@@ -264,9 +292,9 @@ fn selected<'a>(
 
 /// A pod is bound once it has an address and its containers were ready; from then on it stays bound
 /// until it goes, because the CLB's own health check decides.
-fn target(pod: &PodRecord, exposure: &Exposure) -> Option<DesiredTarget> {
+fn target(pod: &PodRecord, exposure: &Exposure, network: Conclusion) -> Option<DesiredTarget> {
     let started = pod.containers_ready || pod.condition.is_some();
-    if pod.host_network || !started {
+    if pod.network.reach(network).refusal().is_some() || !started {
         return None;
     }
     let address = (pod.ip?, pod.port(&exposure.target)?);
@@ -301,12 +329,14 @@ fn others(held: &[&ServiceFacts], pods: &PodsByNamespace<'_>) -> Others {
                 port: port.port,
             })
             .collect(),
+        ..Others::default()
     }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use direct_access::names;
+    use direct_access::network::PodNetwork;
     use direct_access::service::{PortFacts, TargetPort};
 
     use super::*;
@@ -336,10 +366,18 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn compute(services: &[ServiceFacts], pods: &[PodRecord]) -> Wanted {
+        compute_in(&Settings::default(), services, pods)
+    }
+
+    pub(crate) fn compute_in(
+        settings: &Settings,
+        services: &[ServiceFacts],
+        pods: &[PodRecord],
+    ) -> Wanted {
         wanted(
             services,
             &by_namespace(pods),
-            &Settings::default(),
+            settings,
             &BTreeSet::new(),
             &Made::default(),
         )
@@ -367,7 +405,7 @@ pub(crate) mod tests {
                 ..pod("c", 3)
             },
             PodRecord {
-                host_network: true,
+                network: PodNetwork::of(true, None, false),
                 ..pod("d", 4)
             },
             PodRecord {

@@ -1,6 +1,6 @@
 //! Hands every load balancer's writer what it should hold, and tells Services of their problems.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +30,10 @@ pub struct Director {
     pub exposures: watch::Sender<Arc<Vec<Exposure>>>,
 }
 
-/// A problem that stands: on which Service, the Event's reason and note.
+/// A problem that stands: on which object, the Event's reason and what is news about it.
 type Standing = (Owner, &'static str, String);
+/// Problems that stand, with their Events' notes.
+type AllStanding = BTreeMap<Standing, String>;
 
 #[derive(Default)]
 struct Term {
@@ -132,12 +134,12 @@ impl Director {
     fn tell(&self, wanted: &Wanted, told: &mut HashMap<Standing, Instant>) {
         let now = Instant::now();
         let standing = self.standing(wanted);
-        told.retain(|key, at| standing.contains(key) && now - *at < TELL_AGAIN);
-        for key in standing {
+        told.retain(|key, at| standing.contains_key(key) && now - *at < TELL_AGAIN);
+        for (key, note) in standing {
             if told.contains_key(&key) {
                 continue;
             }
-            let (owner, reason, note) = key.clone();
+            let (owner, reason, _) = key.clone();
             let Some(uid) = self.shared.cluster.uid(&owner) else {
                 continue;
             };
@@ -150,7 +152,21 @@ impl Director {
         }
     }
 
-    fn standing(&self, wanted: &Wanted) -> BTreeSet<Standing> {
+    fn standing(&self, wanted: &Wanted) -> AllStanding {
+        let noted = self.noted(wanted).into_iter();
+        let mut all: AllStanding = noted.map(|one| (one.clone(), one.2)).collect();
+        all.extend(wanted.mixed.iter().map(|(service, mixture)| {
+            let sorts = mixture.sorts.iter().map(|kind| kind.as_str());
+            let sorts: Vec<_> = sorts.collect();
+            let owner = Owner::service(service.clone());
+            let key = (owner, "MixedNetworks", sorts.join(" "));
+            (key, mixture.problem.to_string())
+        }));
+        all
+    }
+
+    /// Problems of which every word is news.
+    fn noted(&self, wanted: &Wanted) -> BTreeSet<Standing> {
         let told = |reason: &'static str| {
             move |(owner, problems): (&Owner, &Vec<Problem>)| {
                 let notes = problems.iter().map(ToString::to_string);

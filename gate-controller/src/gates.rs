@@ -7,6 +7,7 @@ use std::time::Duration;
 use direct_access::Exposure;
 use direct_access::condition::{Condition, Status};
 use direct_access::gate::ORPHAN_AFTER;
+use direct_access::network::Refusal;
 use runtime::{CallError, News};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -87,10 +88,10 @@ impl Gates {
         let now = Instant::now();
         let exposures = Arc::clone(&self.exposures.borrow_and_update());
         let durations = memory.unselected.durations(now);
-        let mut verdict = self
-            .shared
-            .cluster
-            .with_pods(|pods| judge(&exposures, pods, &self.shared.views, &durations));
+        let (cluster, views) = (&self.shared.cluster, &self.shared.views);
+        let network = cluster.settings().conclusion;
+        let mut verdict =
+            cluster.with_pods(|pods| judge(&exposures, pods, views, &durations, network));
         memory.unselected.update(&verdict.unselected, now);
         if memory.unselected.ripe(ORPHAN_AFTER, now) && !self.orphans_confirmed(&verdict).await {
             memory.unselected.restart();
@@ -204,12 +205,28 @@ impl Gates {
                 self.event(pod, News::warning("Ungated", "Gate", note));
             }
         }
-        for pod in &verdict.host_network {
-            if memory.told.insert(format!("host network {}", pod.uid)) {
-                let note = "spec.hostNetwork is true: the pod has no address of its own, so it is not bound to the CLB of \
-                            its direct-access Service";
-                self.event(pod, News::warning("HostNetwork", "Gate", note));
-            }
+        for (pod, refusal) in &verdict.unreachable {
+            self.tell_unreachable(memory, pod, *refusal);
+        }
+    }
+
+    /// Who makes a pod by hand is warned by the webhook; of a controller's pods nobody sees the warning.
+    fn tell_unreachable(&self, memory: &mut Memory, pod: &PodRecord, refusal: Refusal) {
+        let reason = match refusal {
+            Refusal::HostNetwork => "HostNetwork",
+            Refusal::NoEni | Refusal::GlobalRouteOff => "Unreachable",
+        };
+        let why = refusal.why();
+        let note =
+            |whose: &str| format!("Not bound to the CLB of {whose} direct-access Service: {why}");
+        if memory.told.insert(format!("{reason} {}", pod.uid)) {
+            self.event(pod, News::warning(reason, "Gate", note("its")));
+        }
+        let Some(maker) = &pod.maker else { return };
+        let uid = maker.uid.as_deref().unwrap_or_default();
+        if memory.told.insert(format!("{reason} made by {uid}")) {
+            let news = News::warning(reason, "Gate", note("its pods'"));
+            self.shared.recorder.publish(maker.as_ref().clone(), news);
         }
     }
 

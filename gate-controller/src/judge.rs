@@ -7,6 +7,7 @@ use std::time::Duration;
 use direct_access::condition::Condition;
 use direct_access::gate::{Binding, BindingState};
 use direct_access::names;
+use direct_access::network::{Conclusion, Reach, Refusal};
 use direct_access::{Exposure, GateFacts, GateValue, gate};
 use tokio::time::Instant;
 
@@ -25,10 +26,11 @@ pub struct Verdict {
     pub waiting_pods: usize,
     /// Exposed pods without the gate: created before their Service, or while no webhook answered.
     pub ungated: Vec<PodRecord>,
-    /// Exposed pods on the host's network.
-    pub host_network: Vec<PodRecord>,
+    /// Exposed pods without the gate that the CLB cannot reach.
+    pub unreachable: Vec<(PodRecord, Refusal)>,
     /// UIDs of live, gated, unlatched pods that nothing selects.
     pub unselected: BTreeSet<String>,
+    network: Conclusion,
 }
 
 /// How long pods have been unselected, by UID.
@@ -40,6 +42,7 @@ pub fn judge(
     pods: &PodsByNamespace<'_>,
     views: &Views,
     unselected: &Durations,
+    network: Conclusion,
 ) -> Verdict {
     let mut by_namespace: HashMap<&str, Vec<&Exposure>> = HashMap::new();
     for exposure in exposures {
@@ -48,7 +51,10 @@ pub fn judge(
             .or_default()
             .push(exposure);
     }
-    let mut verdict = Verdict::default();
+    let mut verdict = Verdict {
+        network,
+        ..Verdict::default()
+    };
     for (namespace, pods) in pods {
         let exposures = by_namespace.get(namespace).map_or(&[][..], |all| &all[..]);
         for pod in pods.iter().filter(|pod| pod.fate == Fate::Live) {
@@ -70,9 +76,10 @@ impl Verdict {
             .iter()
             .filter(|exposure| pod.selected_by(&exposure.selector))
             .collect();
+        let reach = pod.network.reach(self.network);
         if !pod.gated {
             if !mine.is_empty() {
-                self.without_gate(pod);
+                self.without_gate(pod, reach);
             }
             return;
         }
@@ -80,6 +87,7 @@ impl Verdict {
         let bindings: Vec<_> = mine
             .iter()
             .filter_map(|exposure| binding(pod, exposure, views, &mut waiting))
+            .map(|binding| held_by_network(binding, reach))
             .collect();
         let ip = pod.ip.map(|ip| ip.to_string());
         let facts = GateFacts {
@@ -94,9 +102,9 @@ impl Verdict {
         self.conclude(pod, gate(&facts, &bindings), waiting, mine.is_empty());
     }
 
-    fn without_gate(&mut self, pod: &PodRecord) {
-        if pod.host_network {
-            self.host_network.push(pod.clone());
+    fn without_gate(&mut self, pod: &PodRecord, reach: Reach) {
+        if let Some(refusal) = reach.refusal() {
+            self.unreachable.push((pod.clone(), refusal));
         } else if pod.labels.get(names::INJECT_LABEL).map(String::as_str) != Some("false") {
             self.ungated.push(pod.clone());
         }
@@ -171,6 +179,17 @@ fn binding(
     })
 }
 
+/// What will not be bound does not wait for a binding: it says why.
+fn held_by_network(binding: Binding, reach: Reach) -> Binding {
+    match (&binding.state, reach.refusal()) {
+        (BindingState::Missing, Some(refusal)) => Binding {
+            state: BindingState::Held(format!("the CLB cannot reach this pod: {}", refusal.why())),
+            ..binding
+        },
+        _ => binding,
+    }
+}
+
 /// Keeps since when pods have been unselected.
 #[derive(Debug, Default)]
 pub struct Unselected(HashMap<String, Instant>);
@@ -205,26 +224,38 @@ impl Unselected {
 
 #[cfg(test)]
 mod tests {
+    use direct_access::Settings;
     use direct_access::condition::Status;
     use direct_access::gate::ORPHAN_AFTER;
+    use direct_access::network::PodNetwork;
 
     use super::*;
     use crate::desired::by_namespace;
-    use crate::desired::tests::{compute, service};
+    use crate::desired::tests::{compute_in, service};
     use crate::pod::tests::pod;
 
     fn judged(pods: &[PodRecord], unselected: &Durations, exposed: bool) -> Verdict {
+        judged_in(&Settings::default(), pods, unselected, exposed)
+    }
+
+    fn judged_in(
+        settings: &Settings,
+        pods: &[PodRecord],
+        unselected: &Durations,
+        exposed: bool,
+    ) -> Verdict {
         let services = if exposed {
             vec![service("web")]
         } else {
             vec![]
         };
-        let wanted = compute(&services, pods);
+        let wanted = compute_in(settings, &services, pods);
         judge(
             &wanted.exposures,
             &by_namespace(pods),
             &Views::default(),
             unselected,
+            settings.conclusion,
         )
     }
 
@@ -246,7 +277,7 @@ mod tests {
             },
             PodRecord {
                 gated: false,
-                host_network: true,
+                network: PodNetwork::of(true, None, false),
                 ..pod("b", 2)
             },
             opted_out,
@@ -258,11 +289,11 @@ mod tests {
         );
         assert_eq!(
             verdict
-                .host_network
+                .unreachable
                 .iter()
-                .map(|p| &p.name)
+                .map(|(p, why)| (p.name.as_str(), *why))
                 .collect::<Vec<_>>(),
-            ["b"]
+            [("b", Refusal::HostNetwork)]
         );
         assert!(verdict.writes.is_empty());
     }
@@ -283,6 +314,17 @@ mod tests {
         };
         let verdict = judged(&[portless], &HashMap::new(), true);
         assert!(verdict.writes[0].1.message.contains("no container port"));
+    }
+
+    #[test]
+    fn a_gated_pod_that_cannot_be_reached_says_why() {
+        let (settings, _) = Settings::parse(&[("network".to_owned(), "mixed".to_owned())].into());
+        let verdict = judged_in(&settings, &[pod("a", 1)], &HashMap::new(), true);
+        let (_, condition) = &verdict.writes[0];
+        assert_eq!(condition.status, Status::False);
+        for part in ["cannot reach this pod", "tke-route-eni"] {
+            assert!(condition.message.contains(part), "{}", condition.message);
+        }
     }
 
     #[test]

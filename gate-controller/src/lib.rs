@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod plan;
 pub mod pod;
 pub mod preview;
+pub mod reach;
 mod start;
 pub mod status;
 pub mod uninstall;

@@ -5,8 +5,12 @@ use std::net::IpAddr;
 
 use direct_access::condition::Observed;
 use direct_access::names;
+use direct_access::network::PodNetwork;
 use direct_access::service::{ObjectRef, TargetPort};
-use k8s_openapi::api::core::v1::{Container, Pod, PodCondition, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{
+    Container, ObjectReference, Pod, PodCondition, PodSpec, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 /// Weight of a target where nothing else is said: the CLB API's own default.
 pub const DEFAULT_WEIGHT: u8 = 10;
@@ -39,8 +43,10 @@ pub struct PodRecord {
     pub fate: Fate,
     /// Address.
     pub ip: Option<IpAddr>,
-    /// On the host's network: has no address of its own.
-    pub host_network: bool,
+    /// What bears on whether a CLB can reach it.
+    pub network: PodNetwork,
+    /// The controller that made it; kept only of pods on the host's network, whose makers saw no warning.
+    pub maker: Option<Box<ObjectReference>>,
     /// Has the gate in `spec.readinessGates`.
     pub gated: bool,
     /// Condition `ContainersReady`.
@@ -73,7 +79,12 @@ impl PodRecord {
                 .unwrap_or_default(),
             fate: fate(meta.deletion_timestamp.is_some(), status.phase.as_deref()),
             ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
-            host_network: spec.host_network.unwrap_or_default(),
+            network: network(&spec, annotation(names::NETWORKS)),
+            maker: spec
+                .host_network
+                .unwrap_or_default()
+                .then(|| maker(&meta))
+                .flatten(),
             gated: gated(&spec),
             containers_ready: containers_ready.is_some_and(|c| c.status == "True"),
             containers_ready_since: containers_ready
@@ -128,6 +139,33 @@ fn fate(deleted: bool, phase: Option<&str>) -> Fate {
     }
 }
 
+fn network(spec: &PodSpec, networks: Option<&String>) -> PodNetwork {
+    let eni_ip =
+        |list: Option<&BTreeMap<_, _>>| list.is_some_and(|all| all.contains_key(names::ENI_IP));
+    let eni_ip = |container: &Container| {
+        let resources = container.resources.as_ref();
+        resources.is_some_and(|all| eni_ip(all.requests.as_ref()) && eni_ip(all.limits.as_ref()))
+    };
+    PodNetwork::of(
+        spec.host_network.unwrap_or_default(),
+        networks.map(String::as_str),
+        spec.containers.iter().any(eni_ip),
+    )
+}
+
+fn maker(meta: &ObjectMeta) -> Option<Box<ObjectReference>> {
+    let owners = meta.owner_references.as_deref().unwrap_or_default();
+    let owner: &OwnerReference = owners.iter().find(|owner| owner.controller == Some(true))?;
+    Some(Box::new(ObjectReference {
+        api_version: Some(owner.api_version.clone()),
+        kind: Some(owner.kind.clone()),
+        name: Some(owner.name.clone()),
+        namespace: meta.namespace.clone(),
+        uid: Some(owner.uid.clone()),
+        ..ObjectReference::default()
+    }))
+}
+
 fn gated(spec: &PodSpec) -> bool {
     let gates = spec.readiness_gates.as_deref().unwrap_or_default();
     gates.iter().any(|gate| gate.condition_type == names::GATE)
@@ -160,6 +198,7 @@ fn named_ports(container: &Container) -> impl Iterator<Item = (String, u16)> + '
 #[cfg(test)]
 pub(crate) mod tests {
     use rstest::rstest;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -173,7 +212,8 @@ pub(crate) mod tests {
             labels: [("app".to_owned(), "web".to_owned())].into(),
             fate: Fate::Live,
             ip: Some([198, 18, 1, number].into()),
-            host_network: false,
+            network: PodNetwork::default(),
+            maker: None,
             gated: true,
             containers_ready: true,
             containers_ready_since: None,
@@ -221,6 +261,39 @@ pub(crate) mod tests {
                 ..pod("a", 5)
             }
         );
+    }
+
+    #[test]
+    fn what_bears_on_the_network_is_read() {
+        let (eni_ip, owner) = (json!({(names::ENI_IP): "1"}), "uid-set");
+        let mut whole = json!({
+            "metadata": {"namespace": "shop", "name": "a", "annotations": {(names::NETWORKS): "tke-route-eni"},
+                "ownerReferences": [
+                    {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "uid-n"},
+                    {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": owner, "controller": true}]},
+            "spec": {"containers": [{"name": "c"}, {"name": "d", "resources": {"requests": eni_ip, "limits": eni_ip}}]},
+        });
+        let prune =
+            |whole: &Value| PodRecord::prune(serde_json::from_value(whole.clone()).unwrap());
+        let record = prune(&whole);
+        assert_eq!(
+            record.network,
+            PodNetwork::of(false, Some("tke-route-eni"), true)
+        );
+        assert_eq!(record.maker, None);
+        whole["spec"]["hostNetwork"] = json!(true);
+        whole["spec"]["containers"][1]["resources"]["limits"] = json!({});
+        let record = prune(&whole);
+        assert_eq!(
+            record.network,
+            PodNetwork::of(true, Some("tke-route-eni"), false)
+        );
+        let maker = record.maker.unwrap();
+        assert_eq!(
+            (maker.kind.as_deref(), maker.uid.as_deref()),
+            (Some("DaemonSet"), Some(owner))
+        );
+        assert_eq!(maker.namespace.as_deref(), Some("shop"));
     }
 
     #[rstest]

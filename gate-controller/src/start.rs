@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use direct_access::network::NodeFacts;
 use direct_access::ownership::ClusterId;
 use direct_access::settings::FailurePolicy;
 use direct_access::{ServiceFacts, Settings, names};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
 use kube::{Api, Client, Resource};
 use prometheus_client::registry::Registry;
 use runtime::admin::{self, Admin};
@@ -246,6 +247,7 @@ pub(crate) async fn fill(
         move |change| pods.on_pod(change),
         readiness.handle("pods"),
     );
+    fill_network(supervisor, client, cluster, readiness);
     let tke = tke_config(client).await;
     let (cluster, cloud) = (Arc::clone(cluster), cloud.clone());
     watch::spawn(
@@ -262,6 +264,32 @@ pub(crate) async fn fill(
         readiness.handle("settings"),
     );
     policy
+}
+
+/// What the network mode is concluded from.
+fn fill_network(
+    supervisor: &Supervisor,
+    client: &Client,
+    cluster: &Arc<Cluster>,
+    readiness: &Readiness,
+) {
+    let switches = Arc::clone(cluster);
+    watch::spawn(
+        supervisor,
+        Watch::<ConfigMap>::namespaced("tke", client.clone(), names::KUBE_SYSTEM)
+            .named(names::TKE_SERVICE_CONTROLLER),
+        |map| map.data.unwrap_or_default(),
+        move |change: Change<BTreeMap<_, _>>| switches.on_tke(change.only()),
+        readiness.handle("tke"),
+    );
+    let nodes = Arc::clone(cluster);
+    watch::spawn(
+        supervisor,
+        Watch::<Node>::all("nodes", client.clone()),
+        NodeFacts::prune,
+        move |change| nodes.on_node(change),
+        readiness.handle("nodes"),
+    );
 }
 
 fn take_in(

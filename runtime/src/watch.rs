@@ -5,7 +5,7 @@
 //! what it wants. The initial list is delivered once, whole, as [`Change::Restarted`]; so is every
 //! later list, whenever the API server could not continue the watch.
 
-use std::{fmt, fmt::Debug, mem};
+use std::{collections::HashMap, fmt, fmt::Debug, mem};
 
 use futures::{Stream, StreamExt};
 use kube::{
@@ -70,6 +70,15 @@ pub enum Change<P> {
 }
 
 impl<P> Change<P> {
+    /// Takes the change into a map of all objects.
+    pub fn fold_into(self, all: &mut HashMap<Key, P>) {
+        match self {
+            Self::Applied(key, object) => _ = all.insert(key, object),
+            Self::Deleted(key) => _ = all.remove(&key),
+            Self::Restarted(whole) => *all = whole.into_iter().collect(),
+        }
+    }
+
     /// For a watch of one object by name: the object as it is now, if there is one.
     pub fn only(self) -> Option<P> {
         match self {
@@ -303,6 +312,17 @@ mod tests {
         ];
         assert_eq!(seen, expected);
         assert!(ready);
+    }
+
+    #[test]
+    fn changes_fold_into_a_map_of_all_objects() {
+        let mut all = HashMap::from([(Key::new("ns", "old"), 0)]);
+        let (a, b) = (|| Key::new("ns", "a"), || Key::new("ns", "b"));
+        Change::Restarted(vec![(a(), 1)]).fold_into(&mut all);
+        Change::Applied(b(), 2).fold_into(&mut all);
+        Change::Applied(a(), 3).fold_into(&mut all);
+        Change::Deleted(b()).fold_into(&mut all);
+        assert_eq!(all, HashMap::from([(a(), 3)]));
     }
 
     #[test]

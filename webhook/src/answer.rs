@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use direct_access::network::Warning;
 use direct_access::{ExposureIndex, Injection, Place, SkipReason, inject, names, place};
 use serde::Serialize;
 use serde_json::json;
@@ -90,8 +91,8 @@ pub fn answer(body: &[u8], index: &ExposureIndex) -> Result<Answer, Refusal> {
 /// proves the way to us and back and needs no Service.
 pub fn answer_canary(body: &[u8]) -> Result<Answer, Refusal> {
     answer_by(body, |uid, pod, _| match place(pod) {
-        Place::NewArray => patched(uid, &ADD_ARRAY),
-        Place::Append => patched(uid, &APPEND),
+        Place::NewArray => patched(uid, &ADD_ARRAY, None),
+        Place::Append => patched(uid, &APPEND, None),
         Place::AlreadyThere => skipped(uid, SkipReason::AlreadyGated),
     })
 }
@@ -142,20 +143,20 @@ fn decide(request: &Request<'_>, judge: impl FnOnce(&str, &Pod<'_>, &str) -> Ans
 
 fn gated(uid: &str, pod: &Pod<'_>, namespace: &str, index: &ExposureIndex) -> Answer {
     match inject(pod, namespace, index) {
-        Injection::AddArray(_) => patched(uid, &ADD_ARRAY),
-        Injection::Append(_) => patched(uid, &APPEND),
+        Injection::AddArray(_, warning) => patched(uid, &ADD_ARRAY, warning),
+        Injection::Append(_, warning) => patched(uid, &APPEND, warning),
         Injection::Skip(reason) => skipped(uid, reason),
     }
 }
 
-fn patched(uid: &str, patch: &'static str) -> Answer {
+fn patched(uid: &str, patch: &'static str, warning: Option<Warning>) -> Answer {
     let patch_type = Some("JSONPatch");
     let response = Response {
         uid,
         allowed: true,
         patch_type,
         patch: Some(patch),
-        warnings: None,
+        warnings: warning.map(|warning| told(format!("clb-gate: {}", warning.why()))),
     };
     Answer {
         body: encode(response),
@@ -168,21 +169,22 @@ fn skipped(uid: &str, reason: SkipReason<'_>) -> Answer {
 }
 
 fn plain(uid: &str, outcome: Outcome, warning: Option<String>) -> Answer {
-    let warnings = warning.map(|mut text| {
-        text.truncate(text.floor_char_boundary(LONGEST_WARNING));
-        [text]
-    });
     let response = Response {
         uid,
         allowed: true,
         patch_type: None,
         patch: None,
-        warnings,
+        warnings: warning.map(told),
     };
     Answer {
         body: encode(response),
         outcome,
     }
+}
+
+fn told(mut warning: String) -> [String; 1] {
+    warning.truncate(warning.floor_char_boundary(LONGEST_WARNING));
+    [warning]
 }
 
 /// The review is JSON but something in it has a shape no pod has. Its sender still gets an answer if

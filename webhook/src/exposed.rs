@@ -1,11 +1,15 @@
-//! What the webhook knows of the cluster: Services and settings, watched, and turned into an index
-//! that the handler reads without ever waiting.
+//! What the webhook knows of the cluster: Services, settings and what bears on the network mode, watched,
+//! and turned into an index that the handler reads without ever waiting.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use arc_swap::{ArcSwap, Guard};
+use direct_access::network::{ClusterFacts, NodeFacts};
 use direct_access::{ExposureIndex, ObjectRef, ServiceFacts, Settings, names};
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Service};
 use kube::Client;
 use parking_lot::Mutex;
 use runtime::{Change, Key, Readiness, Supervisor, Watch, watch};
@@ -21,6 +25,8 @@ pub struct Exposed {
 struct Facts {
     services: HashMap<Key, ServiceFacts>,
     settings: Settings,
+    nodes: HashMap<Key, NodeFacts>,
+    cluster: ClusterFacts,
 }
 
 impl Exposed {
@@ -54,6 +60,27 @@ impl Exposed {
         let on_settings = move |change| own.on_settings(change);
         let ready = readiness.handle("settings");
         watch::spawn(supervisor, settings, read_settings, on_settings, ready);
+        self.watch_network(supervisor, client, readiness);
+    }
+
+    fn watch_network(
+        self: &Arc<Self>,
+        supervisor: &Supervisor,
+        client: &Client,
+        readiness: &Readiness,
+    ) {
+        let tke = Watch::<ConfigMap>::namespaced("tke", client.clone(), names::KUBE_SYSTEM)
+            .named(names::TKE_SERVICE_CONTROLLER);
+        let own = self.clone();
+        let on_tke = move |change: Change<BTreeMap<_, _>>| own.on_tke(change.only());
+        let data = |map: ConfigMap| map.data.unwrap_or_default();
+        watch::spawn(supervisor, tke, data, on_tke, readiness.handle("tke"));
+
+        let nodes = Watch::<Node>::all("nodes", client.clone());
+        let own = self.clone();
+        let on_node = move |change| own.on_node(change);
+        let ready = readiness.handle("nodes");
+        watch::spawn(supervisor, nodes, NodeFacts::prune, on_node, ready);
     }
 
     /// Takes in a change of the Services.
@@ -85,12 +112,35 @@ impl Exposed {
     /// Takes in a change of the settings. Without their ConfigMap the defaults apply.
     pub fn on_settings(&self, change: Change<Settings>) {
         let settings = change.only().unwrap_or_default();
+        self.conclude(&mut self.facts.lock(), settings);
+    }
+
+    /// Takes in TKE's `ConfigMap`; `None`: there is none.
+    pub fn on_tke(&self, data: Option<BTreeMap<String, String>>) {
         let mut facts = self.facts.lock();
-        if facts.settings != settings {
-            tracing::info!(?settings, "settings changed");
-            facts.settings = settings;
-            self.rebuild(&facts);
+        facts.cluster.tke = data;
+        let settings = facts.settings.clone();
+        self.conclude(&mut facts, settings);
+    }
+
+    /// Takes in a change of the nodes.
+    pub fn on_node(&self, change: Change<NodeFacts>) {
+        let mut facts = self.facts.lock();
+        change.fold_into(&mut facts.nodes);
+        facts.cluster.nodes = facts.nodes.values().collect();
+        let settings = facts.settings.clone();
+        self.conclude(&mut facts, settings);
+    }
+
+    /// The index is built anew only where something else is concluded: nodes tell of themselves all the time.
+    fn conclude(&self, facts: &mut Facts, mut settings: Settings) {
+        settings.conclude(&facts.cluster);
+        if facts.settings == settings {
+            return;
         }
+        tracing::info!(?settings, "settings or network changed");
+        facts.settings = settings;
+        self.rebuild(facts);
     }
 
     fn rebuild(&self, facts: &Facts) {
@@ -114,6 +164,7 @@ fn read_settings(map: ConfigMap) -> Settings {
 
 #[cfg(test)]
 mod tests {
+    use direct_access::network::Mode;
     use direct_access::settings::Ownership;
 
     use super::*;
@@ -155,5 +206,37 @@ mod tests {
         assert!(!finds(&exposed, "a"));
         exposed.on_settings(Change::Deleted(Key::new("clb-gate", "settings")));
         assert!(finds(&exposed, "a"));
+    }
+
+    #[test]
+    fn the_network_is_concluded_anew_from_whatever_changes() {
+        let exposed = Exposed::new();
+        let mode = || exposed.index().network().mode;
+        assert_eq!(mode(), Mode::Routable);
+        let node = NodeFacts {
+            pod_cidr: true,
+            ..NodeFacts::default()
+        };
+        let key = || Key::new("", "node-1");
+        exposed.on_node(Change::Restarted(vec![(key(), node)]));
+        assert_eq!(mode(), Mode::Routable, "not TKE");
+        exposed.on_tke(Some(BTreeMap::new()));
+        assert_eq!(mode(), Mode::GlobalRouter);
+        let eni = NodeFacts {
+            eni_ip: true,
+            ..node
+        };
+        exposed.on_node(Change::Applied(key(), eni));
+        assert_eq!(mode(), Mode::Mixed);
+        let (named, _) = Settings::parse(&[("network".to_owned(), "vpc-cni".to_owned())].into());
+        let settings = Key::new("clb-gate", "settings");
+        exposed.on_settings(Change::Applied(settings.clone(), named));
+        assert_eq!(mode(), Mode::VpcCni);
+        exposed.on_settings(Change::Deleted(settings));
+        assert_eq!(mode(), Mode::Mixed);
+        exposed.on_node(Change::Deleted(key()));
+        assert_eq!(mode(), Mode::VpcCni, "no node tells");
+        exposed.on_tke(None);
+        assert_eq!(mode(), Mode::Routable);
     }
 }

@@ -13,6 +13,7 @@ mod fixtures;
 pub mod handler;
 pub mod leaf;
 pub mod metrics;
+mod reach;
 pub mod review;
 pub mod server;
 

@@ -4,11 +4,13 @@
 
 use std::{borrow::Cow, fmt};
 
-use direct_access::PodFacts;
+use direct_access::{PodFacts, network::PodNetwork};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
+
+use crate::reach::{Annotations, Containers};
 
 /// A whole review.
 #[derive(Debug, Deserialize)]
@@ -82,12 +84,15 @@ pub struct Pod<'a> {
 struct Metadata<'a> {
     #[serde(borrow)]
     labels: Option<Labels<'a>>,
+    #[serde(borrow)]
+    annotations: Option<Annotations<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec<'a> {
     host_network: Option<bool>,
+    containers: Option<Containers>,
     #[serde(borrow)]
     readiness_gates: Option<Vec<ReadinessGate<'a>>>,
 }
@@ -104,11 +109,16 @@ impl PodFacts for Pod<'_> {
         self.metadata.as_ref()?.labels.as_ref()?.value(key)
     }
 
-    fn host_network(&self) -> bool {
-        self.spec
-            .as_ref()
-            .and_then(|spec| spec.host_network)
-            .unwrap_or_default()
+    fn network(&self) -> PodNetwork {
+        let spec = self.spec.as_ref();
+        let metadata = self.metadata.as_ref();
+        let annotations = metadata.and_then(|metadata| metadata.annotations.as_ref());
+        let containers = spec.and_then(|spec| spec.containers);
+        PodNetwork::of(
+            spec.and_then(|spec| spec.host_network).unwrap_or_default(),
+            annotations.and_then(Annotations::networks),
+            containers.is_some_and(|containers| containers.eni_ip),
+        )
     }
 
     fn gates(&self) -> Option<impl Iterator<Item = Cow<'_, str>>> {
@@ -197,7 +207,7 @@ mod tests {
             (pod.label(""), pod.label("aa"), pod.label("z")),
             (None, None, None)
         );
-        assert!(pod.host_network());
+        assert!(pod.network().host_network);
         assert_eq!(pod.gates().unwrap().collect::<Vec<_>>(), ["g"]);
     }
 
@@ -205,7 +215,8 @@ mod tests {
     fn absent_and_null_are_the_same() {
         for json in ["{}", r#"{"metadata":null,"spec":null}"#] {
             let pod = pod(json);
-            assert!(pod.label("a").is_none() && !pod.host_network() && pod.gates().is_none());
+            assert!(pod.label("a").is_none() && pod.gates().is_none());
+            assert_eq!(pod.network(), PodNetwork::default());
         }
         let nulls =
             r#"{"metadata":{"labels":null},"spec":{"hostNetwork":null,"readinessGates":null}}"#;

@@ -42,6 +42,14 @@ pub(super) enum ActError {
 }
 
 impl ActError {
+    /// What it means.
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Partial { .. } => Kind::Invalid,
+            Self::Call(error) => error.kind(),
+        }
+    }
+
     /// Whether a quota is used up.
     pub(super) fn is_quota(&self) -> bool {
         matches!(self, Self::Call(error) if error.kind() == Kind::Quota)

@@ -5,6 +5,7 @@ use direct_access::problem::Code;
 use tokio::time::Instant;
 
 use super::act::{ActError, Actor};
+use super::prerequisites;
 use super::refusals::Refusal;
 use super::trouble::{Trouble, lease_left};
 use super::writer::Writer;
@@ -74,7 +75,10 @@ impl Writer {
 
     /// A refusal that concerns one listener or target leaves that one out; everything else goes on.
     fn refused(&mut self, operation: &Operation, error: &ActError) -> Result<(), Trouble> {
-        let trouble = Trouble::of_act(error);
+        let mut trouble = Trouble::of_act(error);
+        if let Some(missing) = self.missing(operation, error, &trouble) {
+            trouble.problem = format!("{}; needed: {missing}", trouble.problem);
+        }
         let refusal = Refusal {
             why: coded(&trouble.problem, operation, error.is_quota()),
             full_at: error.is_quota().then(|| self.beside(operation)),
@@ -89,6 +93,19 @@ impl Writer {
         self.memory.unread.listeners = true;
         self.memory.registered_at = None;
         Ok(())
+    }
+
+    /// What the account or the load balancer must have first, where a target was refused for that.
+    fn missing(
+        &self,
+        operation: &Operation,
+        error: &ActError,
+        trouble: &Trouble,
+    ) -> Option<&'static str> {
+        let registers = matches!(operation, Operation::Register(_));
+        let network = self.inbox.desired().others.network;
+        let prerequisite = prerequisites::of_target(error.kind(), &trouble.problem, network);
+        prerequisite.filter(|_| registers)
     }
 
     /// How many targets are where the operation's first one should be.

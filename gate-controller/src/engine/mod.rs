@@ -6,6 +6,7 @@ mod claims;
 mod home;
 mod memory;
 pub(crate) mod observe;
+mod prerequisites;
 pub mod quotas;
 mod refusals;
 mod roster;

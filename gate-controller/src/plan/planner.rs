@@ -234,7 +234,7 @@ impl<'a> Builder<'a> {
                 continue;
             };
             self.plan.ours += 1;
-            if wanted.contains(&target.address) || others.held_pods.contains(uid) {
+            if wanted.contains(&target.address) || others.keeps(uid) {
                 continue;
             }
             let fate = others.fates.get(uid).copied();

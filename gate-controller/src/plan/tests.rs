@@ -420,6 +420,30 @@ fn held_pods_stay_as_they_are() {
     );
 }
 
+#[test]
+fn what_is_bound_stays_where_a_changed_network_would_not_bind_it() {
+    let (settings, _) =
+        direct_access::Settings::parse(&[("network".to_owned(), "mixed".to_owned())].into());
+    let going = PodRecord {
+        fate: Fate::Going,
+        ..pod("c", 3)
+    };
+    let pods = [pod("a", 1), pod("b", 2), going];
+    let wanted = crate::desired::tests::compute_in(&settings, &[service("web")], &pods);
+    let there = [listener(vec![
+        target(1, 10, Some("uid-a")),
+        target(3, 10, Some("uid-c")),
+        target(9, 10, None),
+    ])];
+    let plan = planned(&wanted.load_balancers["lb-abcd1234"], &there);
+    // `a` stays, `b` is not bound, `c` drains as ever.
+    let [Operation::Weigh(drained)] = &plan.operations[..] else {
+        panic!("{:?}", plan.operations)
+    };
+    assert!(drained.len() == 1 && drained[0].pod_uid == "uid-c" && drained[0].weight == 0);
+    assert!(!plan.shrinks_suspiciously());
+}
+
 fn planned_within(desired: &Desired, observed: &[ObservedListener], limits: &Limits) -> Plan {
     plan(&Facts {
         cluster: &us(),

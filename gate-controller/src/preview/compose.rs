@@ -105,7 +105,11 @@ impl Composer<'_> {
                 problem: problem.to_string(),
             })
         });
-        let mut all: Vec<_> = settings.chain(of_services).collect();
+        let mixed = self.wanted.mixed.iter().map(|(service, mixture)| Told {
+            service: Some(service.to_string()),
+            problem: mixture.problem.to_string(),
+        });
+        let mut all: Vec<_> = settings.chain(of_services).chain(mixed).collect();
         all.append(&mut lives.told);
         all
     }
@@ -280,8 +284,11 @@ impl Composer<'_> {
                     continue;
                 }
                 let held = desired.others.held_pods.contains(&tag.pod_uid);
+                let unreachable = desired.others.unreachable.contains(&tag.pod_uid);
                 let reason = if held {
                     "a Service that selects its pod cannot be read: mend that first"
+                } else if unreachable {
+                    "its pod would not be bound today, by what is known of the network: see the setting network"
                 } else {
                     "it is the last that serves here, and goes when its pod is gone"
                 };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
+use direct_access::network::{ClusterFacts, NodeFacts};
 use direct_access::ownership::ClusterId;
 use direct_access::settings::SettingsProblem;
 use direct_access::{ObjectRef, ServiceFacts, Settings, names};
@@ -105,7 +106,8 @@ impl Kubernetes {
     pub async fn world(&self, instead: &BTreeMap<String, String>) -> Result<World, LookError> {
         let cluster = self.cluster().await?;
         let mut notes = Vec::new();
-        let (settings, settings_problems) = self.settings(instead, &mut notes).await?;
+        let (mut settings, settings_problems) = self.settings(instead, &mut notes).await?;
+        settings.conclude(&self.network(&mut notes).await?);
         Ok(World {
             cluster,
             services: self
@@ -185,6 +187,20 @@ impl Kubernetes {
         })
     }
 
+    /// What the network mode is concluded from. Who may not read it may still name the mode in the settings.
+    async fn network(&self, notes: &mut Vec<String>) -> Result<ClusterFacts, LookError> {
+        let switches = self.config_map(names::KUBE_SYSTEM, names::TKE_SERVICE_CONTROLLER);
+        let tke = known(switches.await, notes)?.flatten();
+        let all: Vec<_> = match tke {
+            None => vec![],
+            Some(_) => known(self.all("nodes", NodeFacts::prune).await, notes)?.unwrap_or_default(),
+        };
+        Ok(ClusterFacts {
+            tke,
+            nodes: all.iter().collect(),
+        })
+    }
+
     async fn config_map(
         &self,
         namespace: &str,
@@ -214,6 +230,20 @@ impl Kubernetes {
                 Some(token) => next = ListParams::default().limit(PAGE).continue_token(&token),
             }
         }
+    }
+}
+
+/// What may not be read is noted and taken for absent.
+fn known<T>(read: Result<T, LookError>, notes: &mut Vec<String>) -> Result<Option<T>, LookError> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(error @ LookError::Forbidden { .. }) => {
+            notes.push(format!(
+                "the network mode may be another, unless the setting network names it: {error}"
+            ));
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -104,10 +104,10 @@ pub fn objects(installed: &str) -> Vec<Object> {
         namespace: None,
         name: name.to_owned(),
     };
-    let in_kube_system = |kind| Object {
+    let in_kube_system = |kind, name: &str| Object {
         kind,
-        namespace: Some("kube-system"),
-        name: "clb-gate-controller".to_owned(),
+        namespace: Some(names::KUBE_SYSTEM),
+        name: name.to_owned(),
     };
     let mut all = vec![
         whole(Kind::Namespace, installed),
@@ -118,7 +118,10 @@ pub fn objects(installed: &str) -> Vec<Object> {
     for kind in [Kind::ClusterRoleBinding, Kind::ClusterRole] {
         all.extend(roles.map(|name| whole(kind, name)));
     }
-    all.extend([Kind::RoleBinding, Kind::Role].map(in_kube_system));
+    for kind in [Kind::RoleBinding, Kind::Role] {
+        let readers = ["clb-gate-controller", "clb-gate-webhook"];
+        all.extend(readers.map(|name| in_kube_system(kind, name)));
+    }
     all
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clb::{CreateListener, LoadBalancerId, Protocol};
 use gate_controller::preview::{Action, Kubernetes, Preview, Scope, Verdict, see};
 use http::Method;
+use serde_json::json;
 
 use super::world::{ApiServer, LOAD_BALANCER, World};
 
@@ -137,6 +138,41 @@ async fn a_right_that_is_missing_is_named() {
             .to_string()
             .contains("TKE's region")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_network_is_concluded_from_what_can_be_read() {
+    let (world, mut server) = (World::new(), ApiServer::new());
+    let switches = "/api/v1/namespaces/kube-system/configmaps/tke-service-controller-config";
+    let mixed = json!({"metadata": {"name": "n"}, "spec": {"podCIDR": "172.16.0.0/26"},
+        "status": {"capacity": {"tke.cloud.tencent.com/eni-ip": "9"}}});
+    server
+        .objects
+        .insert(switches, json!({"metadata": {}, "data": {}}));
+    server
+        .objects
+        .insert("/api/v1/nodes", json!({"metadata": {}, "items": [mixed]}));
+    let registered = |preview: &Preview| {
+        let changes = &preview.summary.changes;
+        changes.get(&Action::Register).copied().unwrap_or_default()
+    };
+    // Two pods that ask for no ENI, behind two ports.
+    assert_eq!(registered(&preview(&world, &server, &[]).await.unwrap()), 0);
+    let named = preview(&world, &server, &[("network", "vpc-cni")]).await;
+    assert_eq!(registered(&named.unwrap()), 4);
+    server.forbidden = Some("/api/v1/nodes");
+    let unknown = preview(&world, &server, &[]).await.unwrap();
+    assert!(
+        unknown.to_string().contains("network mode may be another"),
+        "{unknown}"
+    );
+    server.forbidden = Some(switches);
+    let unknown = preview(&world, &server, &[]).await.unwrap();
+    assert!(
+        unknown.to_string().contains("network mode may be another"),
+        "{unknown}"
+    );
+    assert_eq!(registered(&unknown), 4);
 }
 
 #[tokio::test(start_paused = true)]

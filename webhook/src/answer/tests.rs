@@ -115,6 +115,52 @@ fn a_host_network_pod_is_told_why() {
     );
 }
 
+fn mixed() -> ExposureIndex {
+    let (settings, _) =
+        direct_access::Settings::parse(&[("network".to_owned(), "mixed".to_owned())].into());
+    ExposureIndex::build(&services(0), &settings)
+}
+
+const ENI_IP: &str = "tke.cloud.tencent.com/eni-ip";
+
+#[rstest]
+#[case::no_word(None, json!({}), Outcome::Skipped("no_eni"), Some("tke-route-eni"))]
+#[case::another_network(Some("tke-bridge"), json!({}), Outcome::Skipped("no_eni"), Some("tke-route-eni"))]
+#[case::an_eni(Some("tke-route-eni"), json!({"requests": {ENI_IP: "1"}, "limits": {ENI_IP: "1"}}), Outcome::Injected, None)]
+#[case::no_eni_ip(Some("tke-route-eni"), json!({}), Outcome::Injected, Some(ENI_IP))]
+#[case::no_resources(Some("tke-route-eni"), Value::Null, Outcome::Injected, Some(ENI_IP))]
+#[case::only_a_request(Some("tke-route-eni"), json!({"requests": {ENI_IP: "1"}, "limits": null}), Outcome::Injected, Some(ENI_IP))]
+#[case::only_a_limit(Some("tke-direct-eni"), json!({"limits": {"cpu": "1", ENI_IP: "1"}}), Outcome::Injected, Some(ENI_IP))]
+fn in_a_mixed_cluster_the_pod_says_whether_it_has_an_eni(
+    #[case] networks: Option<&str>,
+    #[case] resources: Value,
+    #[case] expected: Outcome,
+    #[case] warned: Option<&str>,
+) {
+    let mut pod = pod(0);
+    if let Some(networks) = networks {
+        pod["metadata"]["annotations"]["tke.cloud.tencent.com/networks"] = json!(networks);
+    }
+    // The last of the containers, after others that ask for nothing.
+    *pod["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .last_mut()
+        .unwrap() = json!({ "name": "last", "resources": resources });
+    let review = review_of(&pod).to_string();
+    let answer = answer(review.as_bytes(), &mixed()).unwrap();
+    let body = well_formed(&answer.body);
+    assert_eq!(answer.outcome, expected);
+    let warning = body["response"]["warnings"][0].as_str();
+    assert_eq!(warning.is_some(), warned.is_some(), "{warning:?}");
+    if let (Some(warning), Some(part)) = (warning, warned) {
+        assert!(
+            warning.contains(part) && warning.len() < LONGEST_WARNING,
+            "{warning}"
+        );
+    }
+}
+
 #[test]
 fn the_namespace_is_the_requests_own() {
     let mut review = review_of(&pod(0));
@@ -214,7 +260,7 @@ fn deep_nesting_neither_crashes_nor_hides_the_pod(#[case] open: &str, #[case] cl
     let depth = 500_000;
     let deep = format!("{}1{}", open.repeat(depth), close.repeat(depth));
     let mut value = pod(0);
-    value["metadata"]["annotations"] = json!("DEEP");
+    value["metadata"]["annotations"] = json!({ "deep": "DEEP" });
     let text = review_of(&value).to_string().replacen("\"DEEP\"", &deep, 1);
     assert_eq!(
         answer(text.as_bytes(), &INDEX).unwrap().outcome,
