@@ -14,6 +14,7 @@ mod injection;
 mod install;
 mod leader;
 mod many;
+mod network;
 mod preview;
 mod rebuilt;
 mod reload;

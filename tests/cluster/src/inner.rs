@@ -177,6 +177,7 @@ async fn join(nodes: &[Node<'_>], ground: Ground<'_>, kubectl: &Kubectl) -> Resu
             nodes_ready(kubectl).await
         })
         .await?;
+    try_join_all(nodes.iter().map(|node| node.advertise(kubectl))).await?;
     let service = format!("{KUBERNETES_SERVICE}:443");
     ground
         .components

@@ -1,5 +1,6 @@
 //! A node: its own containerd, kubelet and kube-proxy in its own network namespace and cgroup.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +17,9 @@ use crate::setup::SYSTEM_FOLDERS;
 
 /// Enough for a machine that compiles something else at the same time.
 const LIMIT: Duration = Duration::from_mins(1);
+
+/// Pods a node takes, and ENI addresses it has for them.
+const PODS: u32 = 240;
 
 /// A node's programs and places.
 #[derive(Debug)]
@@ -113,6 +117,17 @@ impl<'a> Node<'a> {
         let proxy = proxy_command(self.command("kube-proxy"), &self.work, self.place, kubectl)?;
         self.components
             .start(&format!("kube-proxy-{number}"), proxy)
+    }
+
+    /// Advertises addresses of ENIs, as the agent of TKE's VPC-CNI has a node do. A kubelet that starts
+    /// again counts none of them until the agent registers; here nobody does, and it stays at none.
+    pub(crate) async fn advertise(&self, kubectl: &Kubectl) -> Result<()> {
+        let addresses = [("tke.cloud.tencent.com/eni-ip", PODS.to_string())];
+        let patch = json!({"status": {"capacity": BTreeMap::from(addresses)}}).to_string();
+        let (name, patch) = (self.place.name(), patch.as_str());
+        let args = ["patch", "node", &name, "--subresource=status", "-p", patch];
+        let advertised = kubectl.run(&args).await;
+        advertised.context("advertising ENI addresses").map(drop)
     }
 
     /// A program of this node, in its network namespace. containerd finds its shim on PATH.
@@ -223,7 +238,7 @@ state = "{work}/state"
             "failSwapOn": false,
             "healthzPort": 0,
             "imageGCHighThresholdPercent": 100,
-            "maxPods": 240,
+            "maxPods": PODS,
             "podLogsDir": self.pod_logs,
             "port": 10250,
             "resolvConf": "",
