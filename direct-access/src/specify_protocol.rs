@@ -344,6 +344,7 @@ mod tests {
     fn two_service_ports_of_one_number_keep_their_own_targets() {
         let mut dns = with(Some(r#"{"80":{"protocol":["UDP","TCP"]}}"#));
         let udp = PortFacts {
+            name: None,
             port: 80,
             protocol: "UDP".to_owned(),
             target: TargetPort::Number(5353),

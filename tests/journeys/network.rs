@@ -187,9 +187,10 @@ async fn settled(world: &World, template: Template, gated: bool, said: Option<&s
             let printed = kubectl::try_run(&args, &yaml).await?;
             ensure!(printed.ok, "{}", printed.err);
             let pod: Pod = serde_json::from_str(&printed.out)?;
-            let as_said = said.map_or(!printed.err.contains("clb-gate"), |part| {
-                printed.err.contains(part)
-            });
+            let as_said = match said {
+                Some(part) => printed.err.contains(part),
+                None => !printed.err.contains("clb-gate"),
+            };
             if (gates(&pod) == 1) != gated || !as_said {
                 return Ok(Err(format!(
                     "{} gates, and said: {}",

@@ -32,7 +32,8 @@ mod tests {
         fn what_is_kept_is_read_again(value: u128, seconds in 30_u64..86_400) {
             let set = to_keep("route", value, Duration::from_secs(seconds)).unwrap();
             let set = set.to_str().unwrap();
-            prop_assert!(set.contains(&format!("Max-Age={seconds};")));
+            let age = format!("Max-Age={seconds};");
+            prop_assert!(set.contains(&age));
             let kept = set.split(';').next().unwrap();
             let mut headers = HeaderMap::new();
             headers.append(COOKIE, HeaderValue::from_static("a=b; other=route=7"));

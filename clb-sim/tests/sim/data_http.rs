@@ -167,10 +167,10 @@ async fn a_cookie_keeps_a_client_with_its_target_while_that_may_serve() {
     let moved = ask(at, with_cookie(&cookie)).await.unwrap();
     assert_eq!(moved.name(), other, "weight 0 takes no new request");
     assert!(moved.cookie().is_some_and(|new| new != cookie));
-    let named = json!({
+    let renamed = json!({
         "LoadBalancerId": LB, "ListenerId": listener, "LocationId": location, "CookieName": "mine",
     });
-    sim.done("ModifyRule", named).await;
+    sim.done("ModifyRule", renamed).await;
     let got = ask(at, get("a.example", "/")).await.unwrap();
     assert!(got.cookie().unwrap().starts_with("mine="));
     let off = json!({

@@ -1,4 +1,4 @@
-//! HTTPS listeners: certificates by id and by name, HTTP/2, client certificates, WebSockets.
+//! HTTPS listeners: certificates by id and by name, HTTP/2, client certificates, `WebSocket`s.
 
 use crate::support::{Backend, LB, SECRET_KEY, Sim, config, eventually, signed_as};
 use crate::web::{Web, get, listener, over, over_http2, rule, websocket};

@@ -19,20 +19,20 @@ pub(super) fn path(path: &str, service: &str, port: &Value) -> Value {
 
 /// A rule of one path.
 pub(super) fn rule(host: &str, path: Value) -> Value {
-    json!({"host": host, "http": {"paths": [path]}})
+    let mut rule = json!({"host": host, "http": {"paths": []}});
+    rule["http"]["paths"] = Value::Array(vec![path]);
+    rule
 }
 
 /// A direct-access Ingress `shop/NAME` on `lb-abcd1234` with this spec.
 pub(crate) fn ingress(name: &str, spec: Value) -> IngressFacts {
-    IngressFacts::prune(
-        serde_json::from_value(json!({
-            "metadata": {"namespace": "shop", "name": name, "uid": format!("uid-{name}"), "annotations": {
-                (own::DIRECT_ACCESS): "true", (own::EXISTING_LOAD_BALANCER): "lb-abcd1234",
-                "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
-            "spec": spec,
-        }))
-        .unwrap(),
-    )
+    let mut object = json!({
+        "metadata": {"namespace": "shop", "name": name, "uid": format!("uid-{name}"), "annotations": {
+            (own::DIRECT_ACCESS): "true", (own::EXISTING_LOAD_BALANCER): "lb-abcd1234",
+            "kubectl.kubernetes.io/last-applied-configuration": "{}"}},
+    });
+    object["spec"] = spec;
+    IngressFacts::prune(serde_json::from_value(object).unwrap())
 }
 
 /// One that leads `a.com/` to port 80 of Service `web`.

@@ -22,6 +22,7 @@ struct Clb {
     made: u64,
     shows: u64,
     contents: Contents,
+    pass_to_target: bool,
 }
 
 /// What happens.
@@ -38,6 +39,8 @@ enum Happening {
     Seconds(u64),
     /// The annotation direct-access is set or removed.
     Switch(bool),
+    /// The annotation pass-to-target is set.
+    Open(bool),
     /// An existing load balancer is named, or none any more.
     Name(bool),
     /// The Service is deleted, or a copy of what is left of it is created.
@@ -61,6 +64,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => Just(Happening::Write),
         4 => (1..20_u64).prop_map(Happening::Seconds),
         2 => any::<bool>().prop_map(Happening::Switch),
+        1 => any::<bool>().prop_map(Happening::Open),
         1 => any::<bool>().prop_map(Happening::Name),
         1 => Just(Happening::Delete),
         1 => Just(Happening::Recreate),
@@ -102,6 +106,7 @@ impl World {
                 ours: 0,
                 foreign: 1,
             },
+            pass_to_target: false,
         };
         let mut world = Self {
             cluster: ClusterId::new("us"),
@@ -136,6 +141,10 @@ impl World {
             Happening::Switch(on) => {
                 let value = if *on { "true" } else { "false" };
                 self.annotate(names::DIRECT_ACCESS, Some(value));
+            }
+            Happening::Open(on) => {
+                let value = if *on { "true" } else { "false" };
+                self.annotate(names::PASS_TO_TARGET, Some(value));
             }
             Happening::Name(named) => {
                 self.annotate(
@@ -238,7 +247,7 @@ impl World {
                 serde_json::from_value(serde_json::json!({
                     "LoadBalancerId": id, "Status": u8::from(clb.made + 2 <= self.seconds),
                     "LoadBalancerVips": ["198.18.0.130"], "Tags": tags,
-                    "CreateTime": format!("{:09}", clb.made),
+                    "CreateTime": format!("{:09}", clb.made), "LoadBalancerPassToTarget": clb.pass_to_target,
                 }))
                 .unwrap()
             })
@@ -305,6 +314,15 @@ impl World {
                 self.api.remove(id);
                 return Ok(Done::Deleted);
             }
+            Step::Adjust(id, change) => {
+                Self::dies(effects)?;
+                let clb = self
+                    .api
+                    .get_mut(id)
+                    .filter(|clb| clb.uid.as_ref() == Some(&seen.uid));
+                let clb = clb.ok_or(Ended)?;
+                clb.pass_to_target = change.pass_to_target.unwrap_or(clb.pass_to_target);
+            }
             Step::Show(shown) => {
                 self.effect(seen, false, effects, |one| {
                     one.annotations
@@ -349,6 +367,7 @@ impl World {
             made: self.seconds,
             shows: self.seconds + self.lag,
             contents: Contents::default(),
+            pass_to_target: seen.annotation(names::PASS_TO_TARGET) == Some("true"),
         };
         self.api.insert(id.clone(), made);
         Ok(id)
@@ -433,6 +452,9 @@ impl World {
         if let (true, Some(service)) = (wishes, &self.service) {
             let own = id.and_then(|id| self.api.get(id));
             prop_assert_eq!(own.map(|clb| &clb.uid), Some(&uid));
+            let asked = service.annotation(names::PASS_TO_TARGET);
+            let asked = asked.map(|value| value == "true");
+            prop_assert_eq!(own.map(|clb| clb.pass_to_target), asked.or(Some(false)));
             prop_assert!(service.finalizer);
             prop_assert_eq!(&service.ingress, &vec![ingress("198.18.0.130")]);
         } else if let Some(service) = &self.service {
