@@ -113,8 +113,8 @@ conformance: build $(CACHE)/conformance/.requirements ## clb-sim against the API
 IN_HOST := cargo test --release --workspace --offline --features clb-gate-tests/journeys
 JOURNEYS := --test journeys --test crash --test misconfigured --test rotation --test stopped
 
-# To look for quiet and to uninstall is to wait for minutes: on a host of their own, beside the others.
-APART := --test quiet --test uninstall
+# What waits for minutes or changes the settings for all, on a host of its own beside the others.
+APART := --test network --test quiet --test uninstall
 .PHONY: journeys
 journeys: build ## Journeys on real clusters
 	@$(IN_HOST) $(JOURNEYS) $(APART) --no-run

@@ -88,36 +88,3 @@ async fn good_goes_on(world: &World, port: u16) -> Result<()> {
     let good = Service::direct(&world.namespace, "good", LOAD_BALANCER, port);
     serve(world, good, 1).await.map(drop)
 }
-
-/// What is set in the settings.
-pub(crate) async fn setting(key: &str) -> Result<String> {
-    let path = format!("jsonpath={{.data.{key}}}");
-    Ok(kubectl::run(&[
-        "get",
-        "cm",
-        "-n",
-        "clb-gate",
-        "clb-gate-settings",
-        "-o",
-        &path,
-    ])
-    .await?
-    .out)
-}
-
-/// Changes a setting.
-pub(crate) async fn patch(key: &str, value: &str) -> Result<()> {
-    let patch = serde_json::json!({"data": {key: value}}).to_string();
-    kubectl::run(&[
-        "patch",
-        "cm",
-        "-n",
-        "clb-gate",
-        "clb-gate-settings",
-        "--type=merge",
-        "-p",
-        &patch,
-    ])
-    .await?;
-    Ok(())
-}

@@ -14,7 +14,6 @@ mod injection;
 mod install;
 mod leader;
 mod many;
-mod network;
 mod preview;
 mod rebuilt;
 mod reload;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use clb::Protocol;
+use clb_gate_tests::ours::{set, setting};
 use clb_gate_tests::sim::Console;
 use clb_gate_tests::wait::eventually;
 use clb_gate_tests::workload::Service as Yaml;
@@ -10,7 +11,6 @@ use clb_gate_tests::{World, kubectl};
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
 
-use crate::bad_input::{patch, setting};
 use crate::stage::{LOAD_BALANCER, PATIENCE, alone, deployment, targets_are};
 
 const MODE: &str = "service.cloud.tencent.com/mode";
@@ -20,9 +20,9 @@ const THEIR_TARGET: &str = "198.18.1.251:9999";
 fn only_what_tke_skips_is_ours() {
     alone("beside-tke", |world| async move {
         let before = setting("objects").await?;
-        patch("objects", "tke-skipped").await?;
+        set("objects", "tke-skipped").await?;
         let outcome = journey(&world).await;
-        patch("objects", &before).await?;
+        set("objects", &before).await?;
         outcome
     });
 }

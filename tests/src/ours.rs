@@ -151,6 +151,14 @@ pub async fn webhooks(client: &Client) -> Result<Vec<IpAddr>> {
     Ok(staying.filter_map(address).collect())
 }
 
+/// What one of the settings says; empty where it says nothing.
+pub async fn setting(key: &str) -> Result<String> {
+    let path = format!("jsonpath={{.data.{key}}}");
+    let settings = ["get", "configmap", "clb-gate-settings", "-n", NAMESPACE];
+    let printed = kubectl::run(&[&settings[..], &["-o", &path]].concat()).await?;
+    Ok(printed.out)
+}
+
 /// Sets one of the settings.
 pub async fn set(key: &str, value: &str) -> Result<()> {
     let patch = serde_json::json!({"data": {key: value}}).to_string();

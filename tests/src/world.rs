@@ -129,7 +129,7 @@ impl World {
     /// Waits until every webhook gives pods of the app the gate, or none does.
     pub async fn webhooks_gate(&self, app: &str, gated: bool) -> Result<()> {
         let pod: Pod = serde_json::from_value(serde_json::json!({
-            "metadata": {"generateName": format!("{app}-"), "labels": {"app": app}},
+            "metadata": {"generateName": format!("{}-", app.to_lowercase()), "labels": {"app": app}},
             "spec": {"containers": [{"name": "sample", "image": IMAGE}]},
         }))?;
         let dry_run = PostParams {

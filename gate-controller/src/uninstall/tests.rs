@@ -154,7 +154,9 @@ async fn all_goes_in_order_and_a_second_run_finds_nothing() {
             "DELETE clusterroles/clb-gate-controller",
             "DELETE clusterroles/clb-gate-webhook",
             "DELETE rolebindings/clb-gate-controller",
+            "DELETE rolebindings/clb-gate-webhook",
             "DELETE roles/clb-gate-controller",
+            "DELETE roles/clb-gate-webhook",
         ]
     );
     assert_eq!(told.last().unwrap(), "Namespace clb-gate-canary is gone");

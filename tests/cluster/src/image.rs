@@ -28,16 +28,20 @@ const CA_BUNDLES: &[&str] = &[
 /// Without a password file in the image: the number that stands for nobody in distroless images.
 const USER: u64 = 65532;
 
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The same content must give the same image, so every file carries the same time.
 const EPOCH: u64 = 0;
 
 /// An image of a single layer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Image {
     /// What a pod names it.
     pub(crate) name: &'static str,
     /// The program to start.
     pub(crate) entrypoint: &'static str,
+    /// Variables for the program.
+    pub(crate) environment: Vec<&'static str>,
     /// Its files: path in the image without the leading slash, content, mode.
     pub(crate) files: Vec<(String, Vec<u8>, u32)>,
 }
@@ -66,6 +70,19 @@ pub(crate) fn sample(paths: &Paths, scratch: &Path) -> Result<Image> {
     )
 }
 
+/// The same program where TKE's examples have theirs: their pods say on which port, not their containers.
+pub(crate) fn stand_ins(sample: &Image) -> impl Iterator<Item = Image> {
+    let all = [
+        ("localhost/sample:on-80", "PORT=80"),
+        ("localhost/sample:on-9376", "PORT=9376"),
+    ];
+    all.into_iter().map(|(name, port)| Image {
+        name,
+        environment: vec![port],
+        ..sample.clone()
+    })
+}
+
 /// What holds a pod's namespaces.
 pub(crate) fn pause(paths: &Paths, scratch: &Path) -> Result<Image> {
     program(paths, "pause", "localhost/pause:1", "/pause", scratch)
@@ -91,6 +108,7 @@ fn program(
     Ok(Image {
         name,
         entrypoint,
+        environment: vec![],
         files: vec![(file, content, 0o755)],
     })
 }
@@ -173,12 +191,14 @@ impl Archive {
     /// Adds the image's blobs; what the index says of it.
     fn add_image(&mut self, image: &Image) -> Result<Value> {
         let layer = layer(&image.files)?;
+        let mut environment = vec![PATH];
+        environment.extend(&image.environment);
         let config = json!({
             "architecture": architecture(),
             "os": "linux",
             "config": {
                 "Entrypoint": [image.entrypoint],
-                "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+                "Env": environment,
                 "User": format!("{USER}:{USER}"),
                 "WorkingDir": "/",
             },
@@ -289,6 +309,7 @@ mod tests {
         Image {
             name,
             entrypoint: "/app",
+            environment: vec![],
             files: vec![
                 ("app".into(), content.to_vec(), 0o755),
                 (CA_BUNDLE.into(), b"roots".to_vec(), 0o644),

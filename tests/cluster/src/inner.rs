@@ -156,7 +156,10 @@ async fn ground(plan: &Plan, components: &Components) -> Result<()> {
 /// The images that both nodes get, in one archive. A bare cluster has clb-gate's too, where it is
 /// built, so that a user can install it by hand.
 fn write_images(paths: &Paths, bare: bool, work: &Path) -> Result<PathBuf> {
-    let mut images = vec![image::pause(paths, work)?, image::sample(paths, work)?];
+    let sample = image::sample(paths, work)?;
+    let mut images = vec![image::pause(paths, work)?];
+    images.extend(image::stand_ins(&sample));
+    images.push(sample);
     if !bare || paths.binary("clb-gate").is_ok() {
         images.push(image::clb_gate(paths, work)?);
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
+use clb_gate_tests::ours::{set, setting};
 use clb_gate_tests::sim::Console;
+use clb_gate_tests::stage::{LOAD_BALANCER, PATIENCE, alone, targets_are};
 use clb_gate_tests::wait::eventually;
 use clb_gate_tests::workload::{IMAGE, Service};
 use clb_gate_tests::world::{condition, gates, target};
@@ -13,28 +15,25 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams};
 
-use crate::bad_input::{patch, setting};
-use crate::stage::{LOAD_BALANCER, PATIENCE, alone, targets_are};
-
-const ENI_IP: &str = "tke.cloud.tencent.com/eni-ip";
+pub(crate) const ENI_IP: &str = "tke.cloud.tencent.com/eni-ip";
 const SWITCHES: &str = "tke-service-controller-config";
 /// The Service's port on the CLB.
 const PORT: u16 = 8090;
 
 /// The pod templates of the guides, and one of `GlobalRouter`.
-const PLAIN: Template = Template {
+pub(crate) const PLAIN: Template = Template {
     name: "plain",
     annotations: "{}",
     resources: "{}",
     host_network: false,
 };
-const ENI: Template = Template {
+pub(crate) const ENI: Template = Template {
     name: "eni",
     annotations: "{tke.cloud.tencent.com/networks: tke-route-eni}",
     resources: "{requests: {tke.cloud.tencent.com/eni-ip: '1'}, limits: {tke.cloud.tencent.com/eni-ip: '1'}}",
     ..PLAIN
 };
-const ENI_WITHOUT_IP: Template = Template {
+pub(crate) const ENI_WITHOUT_IP: Template = Template {
     name: "no-ip",
     resources: "{}",
     ..ENI
@@ -47,7 +46,7 @@ const HOST: Template = Template {
 
 /// Of a Deployment behind the Service.
 #[derive(Clone, Copy)]
-struct Template {
+pub(crate) struct Template {
     name: &'static str,
     annotations: &'static str,
     resources: &'static str,
@@ -109,19 +108,7 @@ fn rules() -> [Rule; 7] {
 #[test]
 fn each_network_mode_decides_who_gets_the_gate_and_is_bound() {
     alone("network", |world| async move {
-        let before = setting("network").await?;
-        let outcome = journey(&world).await;
-        patch("network", &before).await?;
-        kubectl::run(&[
-            "delete",
-            "cm",
-            "-n",
-            "kube-system",
-            SWITCHES,
-            "--ignore-not-found",
-        ])
-        .await?;
-        outcome
+        afterwards_as_before(async || journey(&world).await).await
     });
 }
 
@@ -136,7 +123,7 @@ async fn journey(world: &World) -> Result<()> {
     for rule in rules() {
         let named = format!("{} open={}", rule.mode, rule.global_route);
         switch(rule.global_route).await?;
-        patch("network", rule.mode).await?;
+        set("network", rule.mode).await?;
         for (template, gated, said) in rule.outcome {
             settled(world, template, gated, said)
                 .await
@@ -166,7 +153,18 @@ async fn advertised(world: &World) -> Result<()> {
     .await
 }
 
-async fn switch(open: bool) -> Result<()> {
+/// Plays, and gives back the cluster as it was.
+pub(crate) async fn afterwards_as_before(play: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+    let before = setting("network").await?;
+    let outcome = play().await;
+    set("network", &before).await?;
+    let switches = ["delete", "configmap", SWITCHES, "-n", "kube-system"];
+    kubectl::run(&[&switches[..], &["--ignore-not-found"]].concat()).await?;
+    outcome
+}
+
+/// TKE's own switches, and whether `GlobalRouter` pods may be bound.
+pub(crate) async fn switch(open: bool) -> Result<()> {
     let yaml = format!(
         "apiVersion: v1
 kind: ConfigMap
@@ -178,7 +176,12 @@ data: {{GlobalRouteDirectAccess: '{open}', EnableDefaultDirectAccess: 'true'}}
 }
 
 /// Every webhook gives such a pod the gate, or none does, and `kubectl` says why.
-async fn settled(world: &World, template: Template, gated: bool, said: Option<&str>) -> Result<()> {
+pub(crate) async fn settled(
+    world: &World,
+    template: Template,
+    gated: bool,
+    said: Option<&str>,
+) -> Result<()> {
     let yaml = template.pod(&world.namespace);
     let args = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
     eventually("the webhooks agree", PATIENCE, || async {
@@ -207,9 +210,9 @@ async fn settled(world: &World, template: Template, gated: bool, said: Option<&s
 /// `auto` sees nodes with ENI addresses and without pod CIDRs; outside TKE every pod is routable.
 async fn concluded(world: &World) -> Result<()> {
     switch(false).await?;
-    patch("network", "mixed").await?;
+    set("network", "mixed").await?;
     settled(world, PLAIN, false, Some("tke-route-eni")).await?;
-    patch("network", "auto").await?;
+    set("network", "auto").await?;
     settled(world, PLAIN, true, None).await
 }
 
@@ -218,7 +221,7 @@ async fn concluded(world: &World) -> Result<()> {
 async fn served(world: &World) -> Result<()> {
     let console = Console::new(LOAD_BALANCER)?;
     switch(false).await?;
-    patch("network", "mixed").await?;
+    set("network", "mixed").await?;
     settled(world, PLAIN, false, Some("tke-route-eni")).await?;
     for template in [ENI, ENI_WITHOUT_IP, PLAIN, HOST] {
         kubectl::apply(&template.deployment(&world.namespace)).await?;
@@ -287,7 +290,7 @@ async fn served(world: &World) -> Result<()> {
 /// In a serverless cluster a Service is direct without the annotation, and not against it.
 async fn annotation_apart(world: &World) -> Result<()> {
     let switch = "service.cloud.tencent.com/direct-access";
-    patch("network", "serverless").await?;
+    set("network", "serverless").await?;
     let silent = Service::direct(&world.namespace, "silent", LOAD_BALANCER, PORT + 1);
     kubectl::apply(&silent.clone().with(switch, None).yaml()).await?;
     world.webhooks_gate("silent", true).await?;
