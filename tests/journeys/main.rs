@@ -20,6 +20,7 @@ mod reload;
 mod reuse;
 mod rights;
 mod rollout;
+mod split;
 mod tampering;
 mod tke;
 mod traffic;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use clb_gate_tests::operator::Operator;
 use clb_gate_tests::sim::Console;
 use clb_gate_tests::wait::eventually;
 use clb_gate_tests::workload::Service;
@@ -18,13 +19,20 @@ use tokio::net::TcpStream;
 
 use crate::stage::{LOAD_BALANCER, PATIENCE, alone, beside, deployment};
 
+/// The Service that asks for a load balancer inside the VPC.
+const INTERNAL: &str = "internal";
+const SUBNET: (&str, &str) = (
+    "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid",
+    "subnet-abcd1234",
+);
 /// The load balancer that most journeys leave alone.
 const OTHER: &str = "lb-demo0002";
 
 /// A Service of each kind, all for the same pods: its name, the load balancer it names, its port, and
 /// whether it is UDP. Two share a load balancer, and even a port.
-const KINDS: [(&str, Option<&str>, u16, bool); 4] = [
+const KINDS: [(&str, Option<&str>, u16, bool); 5] = [
     ("made", None, 80, false),
+    (INTERNAL, None, 80, false),
     ("existing", Some(LOAD_BALANCER), 8014, false),
     ("tcp", Some(OTHER), 8015, false),
     ("udp", Some(OTHER), 8015, true),
@@ -43,6 +51,14 @@ fn from_yaml_only_pods_are_reached_through_every_vip_and_see_the_client_s_addres
         let clients = world.ready("client", 2, PATIENCE).await?;
         for (name, _, port, udp) in KINDS {
             let vip = external_ip(&world, name).await?;
+            let (kind, subnet) = Operator::new()?.kind_of(&vip).await?;
+            let wanted = if name == INTERNAL {
+                ("INTERNAL", SUBNET.1)
+            } else {
+                ("OPEN", "")
+            };
+            let kind = (kind.as_str(), subnet.as_str());
+            ensure!(kind == wanted, "{name}: {kind:?}, not {wanted:?}");
             for client in &clients {
                 let question = format!("/via?udp={udp}&to={vip}:{port}");
                 everyone_answers(client, &question, &pods).await?;
@@ -73,6 +89,7 @@ fn kind(world: &World, name: &str, id: Option<&str>, (port, udp): (u16, bool)) -
         Some(_) => service.yaml(),
         None => service
             .with("service.kubernetes.io/tke-existed-lbid", None)
+            .with(SUBNET.0, (name == INTERNAL).then_some(SUBNET.1))
             .yaml(),
     };
     if udp {

@@ -80,6 +80,17 @@ impl Operator {
         Ok(found.cloned())
     }
 
+    /// Of which kind the load balancer with this address is, and its subnet.
+    pub async fn kind_of(&self, vip: &str) -> Result<(String, String)> {
+        let text = |one: &Value, key: &str| one.get(key).and_then(Value::as_str).map(str::to_owned);
+        let state = self.state().await?;
+        let mut all = state.values();
+        let one = all.find(|one| text(one, "vip").as_deref() == Some(vip));
+        let one = one.context("no load balancer has this address")?;
+        let subnet = text(one, "subnet_id").unwrap_or_default();
+        Ok((text(one, "kind").context("a kind")?, subnet))
+    }
+
     /// Adds a fault.
     pub async fn fault(&self, fault: &Value) -> Result<()> {
         let text = fault.to_string();
