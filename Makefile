@@ -75,6 +75,11 @@ bench: cargo-present ## The admission handler, and HTTPS beside two reference se
 bench-sync: cargo-present ## The engine beside Tencent's published figures
 	@cargo bench --profile release --workspace --bench sync -- $(ARGS)
 
+# Exits with 0 only if direct connection keeps its promises; no time is judged.
+.PHONY: bench-path
+bench-path: build ## Client to pod: direct, by NodePort, by NodePort with Local, side by side
+	@exec $(HOST) run -- "$(OUT)/bench-path $(ARGS)"
+
 # ---- checks ----
 
 .PHONY: test

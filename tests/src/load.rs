@@ -4,12 +4,12 @@
 //! its own, so that nothing hides behind a slow answer or a kept connection.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -56,9 +56,18 @@ pub struct Load {
 impl Load {
     /// Starts `rate` requests a second to `GET /` of an address.
     pub fn start(address: SocketAddr, rate: u32) -> Self {
+        Self::begin(None, address, rate)
+    }
+
+    /// The same from one of this machine's addresses.
+    pub fn start_from(client: IpAddr, address: SocketAddr, rate: u32) -> Self {
+        Self::begin(Some(client), address, rate)
+    }
+
+    fn begin(client: Option<IpAddr>, address: SocketAddr, rate: u32) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut running = JoinSet::new();
-        running.spawn(generate(address, rate, stopped));
+        running.spawn(generate(client, address, rate, stopped));
         Self { stop, running }
     }
 
@@ -72,7 +81,12 @@ impl Load {
     }
 }
 
-async fn generate(address: SocketAddr, rate: u32, mut stopped: watch::Receiver<bool>) -> Report {
+async fn generate(
+    client: Option<IpAddr>,
+    address: SocketAddr,
+    rate: u32,
+    mut stopped: watch::Receiver<bool>,
+) -> Report {
     let mut report = Report::default();
     let mut flying = JoinSet::new();
     let mut ticks = interval(Duration::from_secs(1) / rate.max(1));
@@ -83,7 +97,7 @@ async fn generate(address: SocketAddr, rate: u32, mut stopped: watch::Receiver<b
             _ = ticks.tick() => {
                 report.requests += 1;
                 if flying.len() < IN_FLIGHT {
-                    flying.spawn(timed(address));
+                    flying.spawn(timed(client, address));
                 } else {
                     report.count(Err("too many in flight".to_owned()), Duration::ZERO);
                 }
@@ -97,19 +111,24 @@ async fn generate(address: SocketAddr, rate: u32, mut stopped: watch::Receiver<b
     report
 }
 
-async fn timed(address: SocketAddr) -> (Result<String, String>, Duration) {
+async fn timed(client: Option<IpAddr>, address: SocketAddr) -> (Result<String, String>, Duration) {
     let start = Instant::now();
-    let outcome = timeout(PATIENCE, get(address))
+    let outcome = timeout(PATIENCE, ask(client, address))
         .await
         .unwrap_or_else(|_| Err("timed out".to_owned()));
-    (outcome, start.elapsed())
+    (outcome.map(|body| first_word(&body)), start.elapsed())
 }
 
 /// One request on a connection of its own; the name of the pod that answered, or the cause of failure.
 pub async fn get(address: SocketAddr) -> Result<String, String> {
+    ask(None, address).await.map(|body| first_word(&body))
+}
+
+/// The same, from one of this machine's addresses if told so; all that the pod said.
+pub async fn ask(client: Option<IpAddr>, address: SocketAddr) -> Result<String, String> {
     let told =
         |what: &'static str| move |error: std::io::Error| format!("{what}: {}", error.kind());
-    let mut stream = TcpStream::connect(address).await.map_err(told("connect"))?;
+    let mut stream = connect(client, address).await.map_err(told("connect"))?;
     let request = format!("GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream
         .write_all(request.as_bytes())
@@ -129,9 +148,27 @@ pub async fn get(address: SocketAddr) -> Result<String, String> {
         return Err(format!("status {status}"));
     }
     let body = text.split("\r\n\r\n").nth(1).unwrap_or_default();
-    Ok(body
-        .split_whitespace()
+    Ok(body.to_owned())
+}
+
+async fn connect(client: Option<IpAddr>, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let Some(client) = client else {
+        return TcpStream::connect(address).await;
+    };
+    let socket = if client.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // A port from which an earlier connection was made may be used again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(client, 0))?;
+    socket.connect(address).await
+}
+
+fn first_word(body: &str) -> String {
+    body.split_whitespace()
         .next()
         .unwrap_or_default()
-        .to_owned())
+        .to_owned()
 }

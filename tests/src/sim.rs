@@ -155,7 +155,12 @@ impl Console {
     pub async fn create_listener(&self, protocol: Protocol, port: u16) -> Result<ListenerId> {
         let create =
             CreateListener::new(self.load_balancer.clone(), protocol, port, "somebody-elses");
-        let created = self.client.create_listener(&create).await?;
+        self.create(&create).await
+    }
+
+    /// Creates what is described, as somebody else would.
+    pub async fn create(&self, create: &CreateListener) -> Result<ListenerId> {
+        let created = self.client.create_listener(create).await?;
         self.client
             .wait_task(&created.task, std::time::Duration::from_secs(10))
             .await?;

@@ -73,7 +73,7 @@ impl Simulator {
         })
     }
 
-    /// Starts it with VIPs on the bridge and both nodes' pods in reach.
+    /// Starts it with VIPs on the bridge, and both nodes and their pods in reach.
     pub(crate) async fn start(
         &self,
         program: &Path,
@@ -89,7 +89,8 @@ impl Simulator {
             "--transparent",
         ]);
         for node in NODES {
-            command.args(["--reachable", &node.pods()]);
+            let itself = format!("{}/32", node.address());
+            command.args(["--reachable", &node.pods(), "--reachable", &itself]);
         }
         command.args(["--reachable", PLAYED]);
         self.launch(command, components).await
