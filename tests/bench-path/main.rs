@@ -79,10 +79,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args) -> Result<()> {
-    client::appear().await?;
-    println!(
-        "Three pods an arm, two on node-1 and one on node-2; a CLB that has its targets for healthy"
-    );
+    println!("Three pods an arm, two on node-1 and one on node-2, behind one load balancer");
     let stage = Stage::set().await?;
     let mut report = Report {
         rounds: usize::from(args.rounds),

@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1;
 use kube::ResourceExt;
 
 use crate::arm::{Arm, PerArm};
+use crate::client;
 use crate::nodes::Nodes;
 use crate::tally::Map;
 
@@ -51,8 +52,11 @@ impl Stage {
         let console = Console::new(LOAD_BALANCER)?;
         let vip = console.vip().await?.parse().context("the VIP")?;
         serve(&world).await?;
+        let nodes = Nodes::find().await?;
+        // Only now: where the test host's nodes are, the addresses are in its namespace.
+        client::appear().await?;
         let mut stage = Self {
-            nodes: Nodes::find().await?,
+            nodes,
             world,
             console,
             vip,
