@@ -1,16 +1,20 @@
-//! What the watches have told: Services, pods and settings, pruned. Everything else asks here.
+//! What the watches have told: Services, Ingresses, pods and settings, pruned. Everything else asks here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use direct_access::network::{ClusterFacts, NodeFacts};
-use direct_access::{Kind, Owner, ServiceFacts, Settings};
+use direct_access::{
+    CertificateRef, IngressFacts, IngressJudgement, Kind, ObjectRef, Owner, ServiceFacts, Settings,
+    ingress_exposures,
+};
 use parking_lot::Mutex;
 use runtime::{Change, Key};
 use tokio::sync::watch;
 
-use crate::desired::{PodsByNamespace, Wanted, by_namespace, wanted};
+use crate::desired::{Asked, PodsByNamespace, Wanted, by_namespace, wanted};
 use crate::lifecycle::Made;
 use crate::pod::PodRecord;
+use crate::secrets::Certificates;
 
 /// The cache. Locks are held for the length of a computation, never across an await.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub struct Cluster {
 #[derive(Debug, Default)]
 struct State {
     services: HashMap<Key, ServiceFacts>,
+    ingresses: HashMap<Key, IngressFacts>,
+    certificates: Certificates,
     pods: HashMap<Key, PodRecord>,
     settings: Settings,
     nodes: HashMap<Key, NodeFacts>,
@@ -52,6 +58,71 @@ impl Cluster {
             Change::Deleted(key) => _ = state.services.remove(&key),
             Change::Restarted(all) => state.services = all.into_iter().collect(),
         }
+        drop(state);
+        self.tell();
+    }
+
+    /// Takes in what the Ingress watch told.
+    pub fn on_ingress(&self, change: Change<IngressFacts>) {
+        let mut state = self.state.lock();
+        match change {
+            Change::Applied(key, ingress) => _ = state.ingresses.insert(key, ingress),
+            Change::Deleted(key) => _ = state.ingresses.remove(&key),
+            Change::Restarted(all) => state.ingresses = all.into_iter().collect(),
+        }
+        drop(state);
+        self.tell();
+    }
+
+    /// All Ingresses, in the order of their names.
+    pub fn ingresses(&self) -> Vec<IngressFacts> {
+        let mut all: Vec<_> = self.state.lock().ingresses.values().cloned().collect();
+        all.sort_by_key(IngressFacts::object);
+        all
+    }
+
+    /// Every Ingress as it is judged now.
+    pub fn judged_ingresses(&self) -> Vec<(IngressFacts, IngressJudgement)> {
+        let state = self.state.lock();
+        let one = |ingress: &IngressFacts| {
+            let find = |name: &str| {
+                let key = Key::new(ingress.namespace.as_str(), name);
+                state.services.get(&key)
+            };
+            let judgement = ingress_exposures(ingress, &find, &state.settings);
+            (ingress.clone(), judgement)
+        };
+        state.ingresses.values().map(one).collect()
+    }
+
+    /// The Secrets that Ingresses of ours name for their certificates.
+    pub fn named_secrets(&self) -> BTreeSet<ObjectRef> {
+        let mut named = BTreeSet::new();
+        for (_, judgement) in self.judged_ingresses() {
+            let IngressJudgement::Served(served) = judgement else {
+                continue;
+            };
+            let rules = served.exposures.into_iter().filter_map(|one| one.rule);
+            named.extend(rules.filter_map(|rule| match rule.certificate {
+                Some(CertificateRef::Secret(secret)) => Some(secret),
+                Some(CertificateRef::Id(_)) | None => None,
+            }));
+        }
+        named
+    }
+
+    /// What was read of Secrets.
+    pub fn certificates(&self) -> Certificates {
+        self.state.lock().certificates.clone()
+    }
+
+    /// Takes in what was read of Secrets.
+    pub fn on_certificates(&self, certificates: Certificates) {
+        let mut state = self.state.lock();
+        if state.certificates == certificates {
+            return;
+        }
+        state.certificates = certificates;
         drop(state);
         self.tell();
     }
@@ -165,8 +236,12 @@ impl Cluster {
     pub fn wanted(&self, ledger: &BTreeSet<String>) -> Wanted {
         let state = self.state.lock();
         let pods = by_namespace(state.pods.values());
-        let services = state.services.values();
-        wanted(services, &pods, &state.settings, ledger, &state.made)
+        let asked = Asked {
+            services: state.services.values().collect(),
+            ingresses: state.ingresses.values().collect(),
+            certificates: Some(&state.certificates),
+        };
+        wanted(&asked, &pods, &state.settings, ledger, &state.made)
     }
 
     /// Looks at all pods, by namespace.
@@ -181,7 +256,7 @@ impl Cluster {
         let key = Key::new(owner.object.namespace.clone(), owner.object.name.clone());
         match owner.kind {
             Kind::Service => state.services.get(&key).map(|one| one.uid.clone()),
-            Kind::Ingress => None,
+            Kind::Ingress => state.ingresses.get(&key).map(|one| one.uid.clone()),
         }
     }
 

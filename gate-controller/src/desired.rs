@@ -1,4 +1,6 @@
-//! What the CLB should hold: Services and pods in, one [`Desired`] a load balancer out. Pure.
+//! What the CLB should hold: Services, Ingresses and pods in, one [`Desired`] a load balancer out. Pure.
+
+mod asking;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -7,14 +9,13 @@ use std::sync::Arc;
 use direct_access::listener::ListenerParameters;
 use direct_access::network::Conclusion;
 use direct_access::service::ObjectRef;
-use direct_access::slot::{Protocol, Space};
-use direct_access::{
-    Exposure, Judgement, LoadBalancer, Owner, Problem, ServiceFacts, Settings, Slot, exposures,
-};
+use direct_access::slot::Protocol;
+use direct_access::{CertificateId, Exposure, Kind, Owner, Problem, Rule, Slot};
 
-use crate::lifecycle::Made;
+pub use asking::{Asked, wanted};
+
 use crate::pod::{Fate, PodRecord};
-use crate::reach::{Mixture, survey};
+use crate::reach::Mixture;
 
 /// Everything that is wanted, and everything that users should be told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +45,8 @@ pub struct Desired {
     /// Nothing may be done to it for now: a Service says it was made for it, which its tags have not
     /// shown yet.
     pub hold: bool,
+    /// Where something could not be read: what is there of running pods stays until it can.
+    pub incomplete: BTreeSet<Slot>,
     /// What of other objects bears on what may be removed; shared by all load balancers.
     pub others: Arc<Others>,
 }
@@ -53,9 +56,9 @@ pub struct Desired {
 pub struct Others {
     /// Fate of every pod, by UID; what is absent is gone.
     pub fates: HashMap<String, Fate>,
-    /// UIDs of pods whose targets stay as they are: a Service that selects them cannot be read.
+    /// UIDs of pods whose targets stay as they are: an object that exposes them cannot be read.
     pub held_pods: HashSet<String>,
-    /// Slots of Services or ports that cannot be read: their listeners and the targets of live pods on
+    /// Slots of objects or ports that cannot be read: their listeners and the targets of live pods on
     /// them stay as they are.
     pub held_slots: HashSet<Slot>,
     /// UIDs of exposed pods that the CLB cannot reach by what is known of the network: never bound, but a
@@ -75,8 +78,8 @@ impl Others {
 /// What one listener should hold.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredListener {
-    /// The Service it belongs to.
-    pub service: ObjectRef,
+    /// Who asks for it; at layer 7 the first of those who do.
+    pub owner: Owner,
     /// What it speaks.
     pub protocol: Protocol,
     /// How to create it where it is missing.
@@ -87,10 +90,22 @@ pub struct DesiredListener {
     pub rules: BTreeMap<RuleKey, DesiredRule>,
 }
 
+/// What is known of the certificate that a rule needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Certified {
+    /// None is needed.
+    #[default]
+    NotNeeded,
+    /// This one.
+    Known(CertificateId),
+    /// It is not known, for this reason.
+    Unknown(String),
+}
+
 /// What tells the rules of a listener apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleKey {
-    /// The host; the CLB's own address where none is named.
+    /// The host; empty for the CLB's own address.
     pub domain: String,
     /// The path, beginning with `/`.
     pub url: String,
@@ -99,6 +114,12 @@ pub struct RuleKey {
 /// What one rule should hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DesiredRule {
+    /// Who asks for it, where that is not who asks for the listener.
+    pub owner: Option<Owner>,
+    /// It gets the requests for hosts that have no rule.
+    pub default: bool,
+    /// What clients are shown where it is made.
+    pub certificate: Certified,
     /// How to create it where it is missing.
     pub parameters: ListenerParameters,
     /// Its targets, in the order of pod names.
@@ -118,78 +139,6 @@ pub struct DesiredTarget {
     pub weight: u8,
 }
 
-/// Computes what every load balancer should hold. The `ledger` names those written to before: one that
-/// no Service names any more should hold nothing of ours. `made` tells which ones we made for whom.
-pub fn wanted<'a>(
-    services: impl IntoIterator<Item = &'a ServiceFacts>,
-    pods: &PodsByNamespace<'_>,
-    settings: &Settings,
-    ledger: &BTreeSet<String>,
-    made: &Made,
-) -> Wanted {
-    let mut wanted = Wanted {
-        network: settings.conclusion,
-        ..Wanted::default()
-    };
-    let mut unseen = BTreeSet::new();
-    for id in ledger {
-        wanted.load_balancers.entry(id.clone()).or_default();
-    }
-    let mut ordered: Vec<_> = services.into_iter().collect();
-    // The older Service keeps a port that two of them claim.
-    ordered.sort_by(|a, b| (a.created, &a.uid).cmp(&(b.created, &b.uid)));
-    let mut held = Vec::new();
-    let mut held_slots = HashSet::new();
-    for service in ordered {
-        match exposures(service, settings) {
-            Judgement::Served(mut served) => {
-                for exposure in &mut served.exposures {
-                    unseen.extend(unconfirmed(&mut exposure.load_balancer, service, made));
-                }
-                held_slots.extend(served.held);
-                wanted.tell(service, served.problems);
-                wanted.serve(service, served.exposures, pods);
-            }
-            Judgement::NotOurs(reason) => {
-                wanted.tell(service, reason.problem(service).into_iter().collect());
-                if reason.holds() {
-                    held.push(service);
-                }
-            }
-        }
-    }
-    for id in unseen {
-        let desired = wanted.load_balancers.entry(id).or_default();
-        desired.hold = desired.listeners.is_empty();
-    }
-    let survey = survey(&wanted.exposures, pods, wanted.network);
-    wanted.mixed = survey.mixed;
-    let mut others = Others {
-        unreachable: survey.unreachable,
-        network: wanted.network,
-        ..others(&held, pods)
-    };
-    others.held_slots.extend(held_slots);
-    let others = Arc::new(others);
-    for desired in wanted.load_balancers.values_mut() {
-        desired.others = Arc::clone(&others);
-    }
-    wanted.others = others;
-    wanted
-}
-
-/// Takes the id away from a load balancer that was not seen to be made for this Service, and returns it.
-fn unconfirmed(
-    load_balancer: &mut LoadBalancer,
-    service: &ServiceFacts,
-    made: &Made,
-) -> Option<String> {
-    match load_balancer {
-        LoadBalancer::Made(id) if id.as_deref() != made.id(&service.uid) => id.take(),
-        LoadBalancer::Made(_) | LoadBalancer::Existing(_) => None,
-    }
-}
-
 /// Pods by namespace, in the order of their names.
 pub type PodsByNamespace<'a> = HashMap<&'a str, Vec<&'a PodRecord>>;
 
@@ -206,77 +155,148 @@ pub fn by_namespace<'a>(pods: impl IntoIterator<Item = &'a PodRecord>) -> PodsBy
 }
 
 impl Wanted {
-    fn tell(&mut self, service: &ServiceFacts, problems: Vec<Problem>) {
+    fn tell(&mut self, owner: &Owner, problems: Vec<Problem>) {
         if !problems.is_empty() {
             self.problems
-                .entry(service.owner())
+                .entry(owner.clone())
                 .or_default()
                 .extend(problems);
         }
     }
 
-    fn serve(
-        &mut self,
-        service: &ServiceFacts,
-        exposures: Vec<Exposure>,
-        pods: &PodsByNamespace<'_>,
-    ) {
-        for exposure in exposures {
-            let Some(id) = exposure.load_balancer.id() else {
-                self.exposures.push(exposure);
-                continue;
-            };
-            let desired = self.load_balancers.entry(id.to_owned()).or_default();
-            if let Some(older) = desired.listeners.get(&exposure.slot()) {
-                let older = older.service.clone();
-                self.conflict(&exposure, &older, id);
-                self.exposures.push(exposure);
-                continue;
-            }
-            let targets = selected(&exposure, pods)
-                .filter_map(|pod| target(pod, &exposure, self.network))
-                .collect();
-            let listener = DesiredListener {
-                service: service.object(),
-                protocol: exposure.protocol,
-                parameters: exposure.parameters.clone(),
-                targets,
-                rules: BTreeMap::new(),
-            };
-            desired.listeners.insert(exposure.slot(), listener);
-            self.exposures.push(exposure);
+    fn serve(&mut self, exposure: &Exposure, certificate: Certified, pods: &PodsByNamespace<'_>) {
+        let Some(id) = exposure.load_balancer.id() else {
+            return;
+        };
+        let desired = self.load_balancers.entry(id.to_owned()).or_default();
+        if let Some(older) = desired.taken(exposure) {
+            self.conflict(exposure, &older, id);
+            return;
         }
+        let targets = selected(exposure, pods)
+            .filter_map(|pod| target(pod, exposure, self.network))
+            .collect();
+        desired.add(exposure, certificate, targets);
     }
 
-    /// Two Services claim a slot: the older keeps it, and both are told, because either user may be the
+    /// Two objects claim a place: the older keeps it, and both are told, because either user may be the
     /// one to mend it.
-    fn conflict(&mut self, younger: &Exposure, older: &ObjectRef, load_balancer: &str) {
-        let slot = younger.slot();
-        let remedy = "give one of them another port or another CLB";
-        let problem = |object: &ObjectRef, what: String| Problem {
-            object: Owner::service(object.clone()),
-            field: format!("spec.ports[port={}]", slot.port),
-            value: slot.to_string(),
+    fn conflict(&mut self, younger: &Exposure, older: &Owner, load_balancer: &str) {
+        let place = place(younger);
+        let remedy = match &younger.rule {
+            Some(_) => "give one of them another host, path, port or CLB",
+            None => "give one of them another port or another CLB",
+        };
+        let problem = |object: &Owner, what: String| Problem {
+            object: object.clone(),
+            field: match object.kind {
+                Kind::Service => format!("spec.ports[port={}]", younger.port),
+                Kind::Ingress => "spec.rules".to_owned(),
+            },
+            value: place.clone(),
             accepted: format!("{what}; {remedy}"),
             code: None,
         };
         let on_younger = problem(
-            &younger.service,
-            format!("the older Service {older} has it on CLB {load_balancer} and keeps it"),
+            &younger.owner,
+            format!("the older {older} has it on CLB {load_balancer} and keeps it"),
         );
         let on_older = problem(
             older,
             format!(
-                "the younger Service {} claims it too on CLB {load_balancer} and does not get it",
-                younger.service
+                "the younger {} claims it too on CLB {load_balancer} and does not get it",
+                younger.owner
             ),
         );
         for problem in [on_younger, on_older] {
-            self.conflicts
-                .entry(problem.object.clone())
-                .or_default()
-                .push(problem);
+            let known = self.conflicts.entry(problem.object.clone()).or_default();
+            if !known.contains(&problem) {
+                known.push(problem);
+            }
         }
+    }
+}
+
+/// `TCP:80`, and at layer 7 `HTTP:80 a.com/`.
+fn place(exposure: &Exposure) -> String {
+    match &exposure.rule {
+        None => exposure.slot().to_string(),
+        Some(rule) => format!("{}:{} {}", exposure.protocol, exposure.port, rule.path),
+    }
+}
+
+impl Desired {
+    /// Who has the place already. Several objects may have rules of one listener.
+    fn taken(&self, exposure: &Exposure) -> Option<Owner> {
+        let listener = self.listeners.get(&exposure.slot())?;
+        match &exposure.rule {
+            Some(rule) if listener.protocol == exposure.protocol => {
+                let key = RuleKey::of(rule);
+                listener
+                    .rules
+                    .contains_key(&key)
+                    .then(|| listener.owner_of(Some(&key)).clone())
+            }
+            Some(_) | None => Some(listener.owner.clone()),
+        }
+    }
+
+    fn add(&mut self, exposure: &Exposure, certificate: Certified, targets: Vec<DesiredTarget>) {
+        let listener = self.listeners.entry(exposure.slot());
+        let listener = listener.or_insert_with(|| DesiredListener {
+            owner: exposure.owner.clone(),
+            protocol: exposure.protocol,
+            parameters: match exposure.rule {
+                // At layer 7 they are the rule's.
+                Some(_) => ListenerParameters::default(),
+                None => exposure.parameters.clone(),
+            },
+            targets: vec![],
+            rules: BTreeMap::new(),
+        });
+        let Some(rule) = &exposure.rule else {
+            listener.targets = targets;
+            return;
+        };
+        let desired = DesiredRule {
+            owner: (listener.owner != exposure.owner).then(|| exposure.owner.clone()),
+            default: rule.default,
+            certificate,
+            parameters: exposure.parameters.clone(),
+            targets,
+        };
+        listener.rules.insert(RuleKey::of(rule), desired);
+    }
+}
+
+impl DesiredListener {
+    /// Who asks for a rule, or for the listener itself.
+    pub fn owner_of(&self, rule: Option<&RuleKey>) -> &Owner {
+        let rule = rule.and_then(|key| self.rules.get(key));
+        rule.and_then(|rule| rule.owner.as_ref())
+            .unwrap_or(&self.owner)
+    }
+
+    /// Everybody who asks for something here.
+    pub fn owners(&self) -> impl Iterator<Item = &Owner> {
+        let of_rules = self.rules.values().filter_map(|rule| rule.owner.as_ref());
+        std::iter::once(&self.owner).chain(of_rules)
+    }
+}
+
+impl RuleKey {
+    /// The key of an exposure's rule.
+    pub fn of(rule: &Rule) -> Self {
+        Self {
+            domain: rule.path.domain.clone().unwrap_or_default(),
+            url: rule.path.url.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for RuleKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.domain, self.url)
     }
 }
 
@@ -306,32 +326,8 @@ fn target(pod: &PodRecord, exposure: &Exposure, network: Conclusion) -> Option<D
     })
 }
 
-/// What unreadable Services have in the CLB stays as it is, on whatever load balancer it may be.
-fn others(held: &[&ServiceFacts], pods: &PodsByNamespace<'_>) -> Others {
-    let selected = |service: &&ServiceFacts| {
-        let all = pods.get(service.namespace.as_str()).into_iter().flatten();
-        let selector = service.selector.clone();
-        all.filter(move |pod| pod.selected_by(&selector))
-            .map(|pod| pod.uid.clone())
-    };
-    Others {
-        fates: pods
-            .values()
-            .flatten()
-            .map(|pod| (pod.uid.clone(), pod.fate))
-            .collect(),
-        held_pods: held.iter().flat_map(selected).collect(),
-        held_slots: held
-            .iter()
-            .flat_map(|service| &service.ports)
-            .map(|port| Slot {
-                space: Space::of(&port.protocol),
-                port: port.port,
-            })
-            .collect(),
-        ..Others::default()
-    }
-}
+#[cfg(test)]
+mod ingress_tests;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -339,7 +335,12 @@ pub(crate) mod tests {
     use direct_access::network::PodNetwork;
     use direct_access::service::{PortFacts, TargetPort};
 
+    use direct_access::{
+        IngressFacts, IngressJudgement, LoadBalancer, ServiceFacts, Settings, ingress_exposures,
+    };
+
     use super::*;
+    use crate::lifecycle::Made;
     use crate::pod::tests::pod;
 
     pub(crate) fn service(name: &str) -> ServiceFacts {
@@ -365,6 +366,41 @@ pub(crate) mod tests {
         }
     }
 
+    /// An Ingress `shop/front` that leads `a.example/` to port 80 of Service `web`.
+    pub(crate) fn front() -> IngressFacts {
+        use direct_access::ingress::{Backend, BackendPort, RouteFacts};
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        IngressFacts {
+            namespace: "shop".to_owned(),
+            name: "front".to_owned(),
+            uid: "uid-front".to_owned(),
+            annotations: [
+                pair(names::ingress::DIRECT_ACCESS, "true"),
+                pair(names::ingress::EXISTING_LOAD_BALANCER, "lb-abcd1234"),
+            ]
+            .into(),
+            routes: vec![RouteFacts {
+                field: "spec.rules[0].http.paths[0]".to_owned(),
+                host: Some("a.example".to_owned()),
+                path: Some("/".to_owned()),
+                path_type: "Prefix".to_owned(),
+                backend: Backend::Service {
+                    name: "web".to_owned(),
+                    port: BackendPort::Number(80),
+                },
+            }],
+            ..IngressFacts::default()
+        }
+    }
+
+    /// The same, judged beside a Service that asks for nothing itself.
+    pub(crate) fn judged_front() -> IngressJudgement {
+        let mut web = service("web");
+        web.annotations.clear();
+        let find = |_: &str| Some(&web);
+        ingress_exposures(&front(), &find, &Settings::default())
+    }
+
     pub(crate) fn compute(services: &[ServiceFacts], pods: &[PodRecord]) -> Wanted {
         compute_in(&Settings::default(), services, pods)
     }
@@ -375,7 +411,7 @@ pub(crate) mod tests {
         pods: &[PodRecord],
     ) -> Wanted {
         wanted(
-            services,
+            &Asked::of_services(services),
             &by_namespace(pods),
             settings,
             &BTreeSet::new(),
@@ -452,8 +488,8 @@ pub(crate) mod tests {
         };
         let wanted = compute(&[young.clone(), old.clone()], &[pod("a", 1)]);
         assert_eq!(
-            wanted.load_balancers["lb-abcd1234"].listeners[&Protocol::Tcp.at(80)].service,
-            old.object()
+            wanted.load_balancers["lb-abcd1234"].listeners[&Protocol::Tcp.at(80)].owner,
+            old.owner()
         );
         let told = |of: &ServiceFacts| wanted.conflicts[&of.owner()][0].to_string();
         for part in [
@@ -485,7 +521,8 @@ pub(crate) mod tests {
         let pods = [pod("a", 1)];
         let services: Vec<_> = [Some(ours), also].into_iter().flatten().collect();
         let ledger = ["lb-made".to_owned()].into();
-        wanted(&services, &by_namespace(&pods), &settings, &ledger, &made)
+        let asked = Asked::of_services(&services);
+        wanted(&asked, &by_namespace(&pods), &settings, &ledger, &made)
     }
 
     fn unnamed() -> ServiceFacts {
@@ -535,7 +572,13 @@ pub(crate) mod tests {
         let pods = [pod("a", 1)];
         let pods = by_namespace(&pods);
         let made = Made::default();
-        let wanted = wanted([&bad], &pods, &Settings::default(), &ledger, &made);
+        let wanted = wanted(
+            &Asked::of_services([&bad]),
+            &pods,
+            &Settings::default(),
+            &ledger,
+            &made,
+        );
         let others = &wanted.load_balancers["lb-abcd1234"].others;
         assert!(
             others.held_pods.contains("uid-a") && others.held_slots.contains(&Protocol::Tcp.at(80))

@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::desired::{Desired, Wanted};
+use crate::desired::{Desired, RuleKey, Wanted};
 use crate::engine::{self, Context, Inbox, Shared, quotas, reference_to};
+use crate::plan::Held;
 use crate::view::View;
 
 /// Changes that come this close together are taken in once: a Deployment's new pods come in bursts.
@@ -210,6 +211,9 @@ fn seen(exposure: &Exposure, load_balancer: &str, view: &View) -> Vec<Standing> 
         )
     };
     let held = view.held.get(&exposure.slot()).into_iter().flatten();
+    let rule = exposure.rule.as_ref().map(RuleKey::of);
+    let of_others = |held: &&Held| matches!(held, Held::Rule(key, _) if rule.as_ref() != Some(key));
+    let held = held.filter(|held| !of_others(held));
     let held = held.map(|held| on_slot(held.to_string()));
     let problems = whole.into_iter().chain(held);
     let warned = view.warnings.get(&exposure.slot()).cloned().map(on_slot);

@@ -4,14 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use direct_access::{Judgement, ServiceFacts, exposures};
+use direct_access::{
+    IngressFacts, IngressJudgement, Judgement, ServiceFacts, Settings, exposures, ingress_exposures,
+};
 use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use runtime::CallError;
 
 use crate::cluster::Cluster;
-use crate::desired::{Desired, by_namespace, wanted};
+use crate::desired::{Asked, Desired, by_namespace, wanted};
 use crate::pod::PodRecord;
 
 /// Lists are larger than other calls.
@@ -35,11 +38,18 @@ impl Fresh {
     /// What a load balancer should hold, by what the API server says now.
     pub async fn desired(&self, load_balancer: &str) -> Result<Desired, CallError> {
         let services = self.services(None).await?;
+        let ingresses = self.ingresses(None).await?;
         let pods = self.pods().await?;
         let ledger: BTreeSet<_> = [load_balancer.to_owned()].into();
         let settings = self.cluster.settings();
         let made = self.cluster.made();
-        let mut all = wanted(&services, &by_namespace(&pods), &settings, &ledger, &made);
+        let certificates = self.cluster.certificates();
+        let asked = Asked {
+            services: services.iter().collect(),
+            ingresses: ingresses.iter().collect(),
+            certificates: Some(&certificates),
+        };
+        let mut all = wanted(&asked, &by_namespace(&pods), &settings, &ledger, &made);
         Ok(all.load_balancers.remove(load_balancer).unwrap_or_default())
     }
 
@@ -47,12 +57,25 @@ impl Fresh {
     pub async fn selects(&self, pod: &PodRecord) -> Result<bool, CallError> {
         let settings = self.cluster.settings();
         let services = self.services(Some(&pod.namespace)).await?;
-        Ok(services
+        let ingresses = self.ingresses(Some(&pod.namespace)).await?;
+        let by_service = services
             .iter()
             .any(|service| match exposures(service, &settings) {
                 Judgement::Served(_) => pod.selected_by(&service.selector),
                 Judgement::NotOurs(reason) => reason.holds() && pod.selected_by(&service.selector),
-            }))
+            });
+        let mut ingresses = ingresses.iter();
+        Ok(by_service || ingresses.any(|ingress| leads_to(ingress, pod, &services, &settings)))
+    }
+
+    async fn ingresses(&self, namespace: Option<&str>) -> Result<Vec<IngressFacts>, CallError> {
+        let api: Api<Ingress> = match namespace {
+            None => Api::all(self.client.clone()),
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+        };
+        let listed =
+            runtime::call(DEADLINE, "list Ingresses", api.list(&ListParams::default())).await?;
+        Ok(listed.items.into_iter().map(IngressFacts::prune).collect())
     }
 
     async fn services(&self, namespace: Option<&str>) -> Result<Vec<ServiceFacts>, CallError> {
@@ -77,5 +100,27 @@ impl Fresh {
                 Some(token) => next = ListParams::default().limit(PAGE).continue_token(&token),
             }
         }
+    }
+}
+
+/// Whether an Ingress leads to the pod, or may do so once somebody has mended it.
+fn leads_to(
+    ingress: &IngressFacts,
+    pod: &PodRecord,
+    services: &[ServiceFacts],
+    settings: &Settings,
+) -> bool {
+    let find = |name: &str| services.iter().find(|service| service.name == name);
+    let named = || {
+        let mut all = ingress.services().into_iter().filter_map(find);
+        all.any(|service| pod.selected_by(&service.selector))
+    };
+    match ingress_exposures(ingress, &find, settings) {
+        IngressJudgement::Served(served) => {
+            let mut exposures = served.exposures.iter();
+            exposures.any(|one| pod.selected_by(&one.selector))
+                || (!served.incomplete.is_empty() && named())
+        }
+        IngressJudgement::NotOurs(reason) => reason.holds() && named(),
     }
 }

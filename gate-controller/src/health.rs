@@ -76,13 +76,19 @@ async fn poll(shared: &Shared, waiting: &Waiting) {
 fn take_in(shared: &Shared, answer: &[LoadBalancerHealth], polled: Instant) {
     for health in answer {
         let targets = health.listeners.iter().flat_map(|listener| {
-            let of_rules = listener.rules.iter().flat_map(|rule| &rule.targets);
-            of_rules.filter_map(|target| {
+            // At layer 4 there is one rule too, which is none of ours.
+            let layer7 = listener.protocol.has_rules();
+            let of_rules = listener
+                .rules
+                .iter()
+                .flat_map(|rule| rule.targets.iter().map(move |target| (rule, target)));
+            of_rules.filter_map(move |(rule, target)| {
                 let address = target.address()?;
                 let listener = listener.listener_id.as_str().to_owned();
+                let id = rule.location_id.as_ref().map(|id| id.as_str().to_owned());
                 let place = Place {
                     listener,
-                    rule: None,
+                    rule: id.filter(|_| layer7),
                     address: (address.ip(), address.port()),
                 };
                 Some((

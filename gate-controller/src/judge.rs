@@ -11,7 +11,7 @@ use direct_access::network::{Conclusion, Reach, Refusal};
 use direct_access::{Exposure, GateFacts, GateValue, gate};
 use tokio::time::Instant;
 
-use crate::desired::PodsByNamespace;
+use crate::desired::{PodsByNamespace, RuleKey};
 use crate::pod::{Fate, PodRecord};
 use crate::view::{Sought, Views};
 
@@ -144,13 +144,17 @@ fn binding(
     waiting: &mut Vec<(String, String)>,
 ) -> Option<Binding> {
     let (service, slot) = (&exposure.service, exposure.slot());
+    let rule = exposure.rule.as_ref().map(RuleKey::of);
     let Some(load_balancer) = exposure.load_balancer.id() else {
         return Some(Binding {
             place: format!("{slot} of the CLB that is being made for Service {service}"),
             state: BindingState::Missing,
         });
     };
-    let listener = format!("{load_balancer} {}:{}", exposure.protocol, exposure.port);
+    let mut listener = format!("{load_balancer} {}:{}", exposure.protocol, exposure.port);
+    if let Some(rule) = &rule {
+        listener = format!("{listener} {rule}");
+    }
     let Some(port) = pod.port(&exposure.target) else {
         let why = format!(
             "Service {} has the target port {}, and no container port of the pod has that name",
@@ -165,7 +169,8 @@ fn binding(
     let sought = Sought {
         load_balancer,
         slot,
-        service,
+        rule: rule.as_ref(),
+        owner: &exposure.owner,
         address: (ip, port),
         pod_uid: &pod.uid,
     };

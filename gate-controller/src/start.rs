@@ -8,8 +8,9 @@ use std::time::Duration;
 use direct_access::network::NodeFacts;
 use direct_access::ownership::ClusterId;
 use direct_access::settings::FailurePolicy;
-use direct_access::{ServiceFacts, Settings, names};
+use direct_access::{IngressFacts, ServiceFacts, Settings, names};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service};
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Api, Client, Resource};
 use prometheus_client::registry::Registry;
 use runtime::admin::{self, Admin};
@@ -30,7 +31,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::pod::PodRecord;
 use crate::view::Views;
-use crate::{canary, heal, health};
+use crate::{canary, heal, health, ingress_status, secrets};
 
 /// What a controller process is started with.
 #[derive(Clone, Debug)]
@@ -239,6 +240,14 @@ pub(crate) async fn fill(
         move |change| services.on_service(change),
         readiness.handle("services"),
     );
+    let ingresses = Arc::clone(cluster);
+    watch::spawn(
+        supervisor,
+        Watch::<Ingress>::all("ingresses", client.clone()),
+        IngressFacts::prune,
+        move |change| ingresses.on_ingress(change),
+        readiness.handle("ingresses"),
+    );
     let pods = Arc::clone(cluster);
     watch::spawn(
         supervisor,
@@ -323,6 +332,16 @@ fn leader_tasks(supervisor: &Supervisor, shared: Shared) {
     let lifecycle_draining = draining.clone();
     supervisor.spawn("lifecycle", async move {
         lifecycle.run(lifecycle_draining).await;
+        Ok(())
+    });
+    let (secrets_shared, secrets_draining) = (shared.clone(), draining.clone());
+    supervisor.spawn("certificate-ids", async move {
+        secrets::run(secrets_shared, secrets_draining).await;
+        Ok(())
+    });
+    let (status_shared, status_draining) = (shared.clone(), draining.clone());
+    supervisor.spawn("ingress-status", async move {
+        ingress_status::run(status_shared, status_draining).await;
         Ok(())
     });
     let gates = Gates {

@@ -6,13 +6,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use clb::HealthState;
-use direct_access::Slot;
 use direct_access::gate::BindingState;
-use direct_access::service::ObjectRef;
+use direct_access::{Owner, Slot};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use crate::plan::{Held, ObservedListener, Place};
+use crate::desired::RuleKey;
+use crate::plan::{HealthCheck, Held, ObservedListener, Place};
+
+/// What somebody may ask for: a slot, or a rule of the listener there.
+pub type Spot = (Slot, Option<RuleKey>);
 
 /// What a writer last saw of its load balancer.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +24,10 @@ pub struct View {
     pub listeners: Vec<ObservedListener>,
     /// Since when each of our targets has been seen registered for its pod.
     pub registered: HashMap<Place, (String, Instant)>,
-    /// Which Service has which slot.
-    pub owners: BTreeMap<Slot, ObjectRef>,
+    /// The load balancer's own address, once it is known.
+    pub address: Option<String>,
+    /// Who has what.
+    pub owners: BTreeMap<Spot, Owner>,
     /// By slot: what waits for a person.
     pub held: BTreeMap<Slot, Vec<Held>>,
     /// By slot: what will go wrong soon if nothing is done.
@@ -56,8 +61,10 @@ pub struct Sought<'a> {
     pub load_balancer: &'a str,
     /// Where the listener sits.
     pub slot: Slot,
-    /// The Service that asks for it.
-    pub service: &'a ObjectRef,
+    /// The rule there, at layer 7.
+    pub rule: Option<&'a RuleKey>,
+    /// Who asks for it.
+    pub owner: &'a Owner,
     /// The pod's address and port.
     pub address: (IpAddr, u16),
     /// The pod.
@@ -104,23 +111,18 @@ impl Views {
         let Some(view) = self.get(sought.load_balancer) else {
             return (BindingState::Missing, None);
         };
-        let Some((listener, since)) = view.registration(sought) else {
+        let Some((place, check, since)) = view.registration(sought) else {
             return (view.unregistered(sought), None);
         };
-        if listener.health.off {
+        if check.off {
             return (BindingState::Unchecked, None);
         }
-        let place = Place {
-            listener: listener.id.clone(),
-            rule: None,
-            address: sought.address,
-        };
         let health = self.health.read();
         let seen = health
             .get(sought.load_balancer)
             .and_then(|all| all.get(&place));
-        let state = judge(seen, since, since + listener.health.earliest);
-        let poll = (state != BindingState::Healthy).then(|| listener.id.clone());
+        let state = judge(seen, since, since + check.earliest);
+        let poll = (state != BindingState::Healthy).then_some(place.listener);
         (state, poll)
     }
 }
@@ -140,34 +142,49 @@ fn judge(seen: Option<&Seen>, registered: Instant, earliest: Instant) -> Binding
     }
 }
 
+impl Sought<'_> {
+    fn spot(&self) -> Spot {
+        (self.slot, self.rule.cloned())
+    }
+}
+
 impl View {
-    fn registration(&self, sought: &Sought<'_>) -> Option<(&ObservedListener, Instant)> {
-        if self.owners.get(&sought.slot) != Some(sought.service) {
+    fn registration(&self, sought: &Sought<'_>) -> Option<(Place, HealthCheck, Instant)> {
+        if self.owners.get(&sought.spot()) != Some(sought.owner) {
             return None;
         }
         let listener = self.listeners.iter().find(|l| l.slot() == sought.slot)?;
+        let rule = sought.rule.map(|key| {
+            let mut rules = listener.rules.iter();
+            rules.find(|rule| rule.key == *key)
+        });
+        let (rule, check) = match rule {
+            None => (None, listener.health),
+            Some(rule) => rule.map(|rule| (Some(rule.id.clone()), rule.health))?,
+        };
         let place = Place {
             listener: listener.id.clone(),
-            rule: None,
+            rule,
             address: sought.address,
         };
         let (uid, since) = self.registered.get(&place)?;
-        (uid == sought.pod_uid).then_some((listener, *since))
+        (uid == sought.pod_uid).then_some((place, check, *since))
     }
 
     fn unregistered(&self, sought: &Sought<'_>) -> BindingState {
-        if let Some(owner) = self
-            .owners
-            .get(&sought.slot)
-            .filter(|o| *o != sought.service)
-        {
-            return BindingState::Held(format!("the port belongs to the older Service {owner}"));
+        let taken = self.owners.get(&sought.spot());
+        let taken = taken.or_else(|| self.owners.get(&(sought.slot, None)));
+        if let Some(owner) = taken.filter(|owner| *owner != sought.owner) {
+            return BindingState::Held(format!("its place belongs to the older {owner}"));
         }
         if let Some(problem) = &self.problem {
             return BindingState::Held(problem.clone());
         }
         let held = self.held.get(&sought.slot).into_iter().flatten();
-        match held.into_iter().find(|held| held.covers(sought.address)) {
+        match held
+            .into_iter()
+            .find(|held| held.covers(sought.address, sought.rule))
+        {
             Some(held) => BindingState::Held(held.to_string()),
             None => BindingState::Missing,
         }
@@ -182,17 +199,16 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::plan::HealthCheck;
 
     const SLOT: Slot = direct_access::Protocol::Tcp.at(80);
 
     const EARLIEST: Duration = Duration::from_secs(10);
 
-    fn service(name: &str) -> ObjectRef {
-        ObjectRef {
+    fn service(name: &str) -> Owner {
+        Owner::service(direct_access::ObjectRef {
             namespace: "shop".to_owned(),
             name: name.to_owned(),
-        }
+        })
     }
 
     fn place() -> Place {
@@ -219,7 +235,7 @@ mod tests {
                 rules: vec![],
             }],
             registered: [(place(), ("uid-a".to_owned(), now))].into(),
-            owners: [(SLOT, service("web"))].into(),
+            owners: [((SLOT, None), service("web"))].into(),
             ..View::default()
         }
     }
@@ -228,12 +244,13 @@ mod tests {
         let views = Views::default();
         views.publish("lb-1", view);
         views.saw("lb-1", seen.map(|seen| (place(), seen)));
-        let service = service(asker);
+        let owner = service(asker);
         let address = place().address;
         let sought = Sought {
             load_balancer: "lb-1",
             slot: SLOT,
-            service: &service,
+            rule: None,
+            owner: &owner,
             address,
             pod_uid,
         };
@@ -302,6 +319,71 @@ mod tests {
             panic!()
         };
         assert!(why.contains("shop/web"));
+    }
+
+    #[test]
+    fn a_rule_has_its_own_owner_targets_and_check() {
+        let now = Instant::now();
+        let key = RuleKey {
+            domain: "a.example".to_owned(),
+            url: "/".to_owned(),
+        };
+        let of_rule = Place {
+            rule: Some("loc-1".to_owned()),
+            ..place()
+        };
+        let mut seen = view(now);
+        seen.listeners[0].health.off = true;
+        seen.listeners[0].rules.push(crate::plan::ObservedRule {
+            id: "loc-1".to_owned(),
+            key: key.clone(),
+            health: HealthCheck {
+                off: false,
+                earliest: EARLIEST,
+            },
+            targets: vec![],
+        });
+        seen.registered
+            .insert(of_rule.clone(), ("uid-a".to_owned(), now));
+        seen.owners
+            .insert((SLOT, Some(key.clone())), service("api"));
+        let other = RuleKey {
+            url: "/other".to_owned(),
+            ..key.clone()
+        };
+        let held = Held::Rule(other.clone(), "no certificate".to_owned());
+        seen.held.insert(SLOT, vec![held]);
+        let views = Views::default();
+        views.publish("lb-1", seen);
+        let state = |rule: &RuleKey, owner: &str| {
+            let owner = service(owner);
+            let sought = Sought {
+                load_balancer: "lb-1",
+                slot: SLOT,
+                rule: Some(rule),
+                owner: &owner,
+                address: place().address,
+                pod_uid: "uid-a",
+            };
+            views.state(&sought).0
+        };
+        assert_eq!(state(&key, "api"), BindingState::Registered("nothing yet"));
+        let polled = now + EARLIEST;
+        let alive = HealthState::Alive;
+        views.saw(
+            "lb-1",
+            [(
+                of_rule,
+                Seen {
+                    state: alive,
+                    polled,
+                },
+            )],
+        );
+        assert_eq!(state(&key, "api"), BindingState::Healthy);
+        assert!(matches!(state(&key, "web"), BindingState::Held(why) if why.contains("shop/api")));
+        let other = state(&other, "web");
+        assert!(matches!(other, BindingState::Held(why) if why.contains("no certificate")));
     }
 
     #[test]

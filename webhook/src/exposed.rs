@@ -1,5 +1,5 @@
-//! What the webhook knows of the cluster: Services, settings and what bears on the network mode, watched,
-//! and turned into an index that the handler reads without ever waiting.
+//! What the webhook knows of the cluster: Services, Ingresses, settings and what bears on the network mode,
+//! watched, and turned into an index that the handler reads without ever waiting.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -8,8 +8,9 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use direct_access::network::{ClusterFacts, NodeFacts};
-use direct_access::{ExposureIndex, ObjectRef, ServiceFacts, Settings, names};
+use direct_access::{ExposureIndex, IngressFacts, ObjectRef, ServiceFacts, Settings, names};
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Service};
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::Client;
 use parking_lot::Mutex;
 use runtime::{Change, Key, Readiness, Supervisor, Watch, watch};
@@ -24,6 +25,7 @@ pub struct Exposed {
 #[derive(Debug, Default)]
 struct Facts {
     services: HashMap<Key, ServiceFacts>,
+    ingresses: HashMap<Key, IngressFacts>,
     settings: Settings,
     nodes: HashMap<Key, NodeFacts>,
     cluster: ClusterFacts,
@@ -53,6 +55,18 @@ impl Exposed {
         let on_service = move |change| own.on_service(change);
         let ready = readiness.handle("services");
         watch::spawn(supervisor, services, ServiceFacts::prune, on_service, ready);
+
+        let ingresses = Watch::<Ingress>::all("ingresses", client.clone());
+        let own = self.clone();
+        let on_ingress = move |change| own.on_ingress(change);
+        let ready = readiness.handle("ingresses");
+        watch::spawn(
+            supervisor,
+            ingresses,
+            IngressFacts::prune,
+            on_ingress,
+            ready,
+        );
 
         let settings = Watch::<ConfigMap>::namespaced("settings", client.clone(), namespace)
             .named(names::SETTINGS);
@@ -94,16 +108,38 @@ impl Exposed {
             Change::Applied(key, service) => {
                 let mut index = ExposureIndex::clone(&self.index.load());
                 index.apply(&service, &facts.settings);
-                facts.services.insert(key, service);
+                facts.services.insert(key.clone(), service);
+                facts.lead_to(&key, &mut index);
                 self.index.store(Arc::new(index));
             }
             Change::Deleted(key) => {
                 let mut index = ExposureIndex::clone(&self.index.load());
                 facts.services.remove(&key);
-                index.delete(&ObjectRef {
-                    namespace: key.namespace,
-                    name: key.name,
-                });
+                index.delete(&object(&key));
+                facts.lead_to(&key, &mut index);
+                self.index.store(Arc::new(index));
+            }
+        }
+    }
+
+    /// Takes in a change of the Ingresses.
+    pub fn on_ingress(&self, change: Change<IngressFacts>) {
+        let mut facts = self.facts.lock();
+        match change {
+            Change::Restarted(all) => {
+                facts.ingresses = all.into_iter().collect();
+                self.rebuild(&facts);
+            }
+            Change::Applied(key, ingress) => {
+                let mut index = ExposureIndex::clone(&self.index.load());
+                facts.enter(&ingress, &mut index);
+                facts.ingresses.insert(key, ingress);
+                self.index.store(Arc::new(index));
+            }
+            Change::Deleted(key) => {
+                let mut index = ExposureIndex::clone(&self.index.load());
+                facts.ingresses.remove(&key);
+                index.delete_ingress(&object(&key));
                 self.index.store(Arc::new(index));
             }
         }
@@ -144,13 +180,45 @@ impl Exposed {
     }
 
     fn rebuild(&self, facts: &Facts) {
-        let index = ExposureIndex::build(facts.services.values(), &facts.settings);
+        let mut index = ExposureIndex::build(facts.services.values(), &facts.settings);
+        for ingress in facts.ingresses.values() {
+            facts.enter(ingress, &mut index);
+        }
         tracing::info!(
             services = facts.services.len(),
+            ingresses = facts.ingresses.len(),
             exposures = index.len(),
             "index built"
         );
         self.index.store(Arc::new(index));
+    }
+}
+
+impl Facts {
+    /// Enters an Ingress anew.
+    fn enter(&self, ingress: &IngressFacts, index: &mut ExposureIndex) {
+        let find = |name: &str| {
+            let key = Key::new(ingress.namespace.as_str(), name);
+            self.services.get(&key)
+        };
+        index.apply_ingress(ingress, &find, &self.settings);
+    }
+
+    /// Enters the Ingresses anew that name a Service, which has come, changed or gone.
+    fn lead_to(&self, service: &Key, index: &mut ExposureIndex) {
+        let ingresses = self.ingresses.values();
+        for ingress in ingresses.filter(|one| one.namespace == service.namespace) {
+            if ingress.services().contains(service.name.as_str()) {
+                self.enter(ingress, index);
+            }
+        }
+    }
+}
+
+fn object(key: &Key) -> ObjectRef {
+    ObjectRef {
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
     }
 }
 
@@ -192,6 +260,72 @@ mod tests {
         assert!(finds(&exposed, "c"));
         exposed.on_service(Change::Restarted(vec![keyed("a")]));
         assert!(finds(&exposed, "a") && !finds(&exposed, "c"));
+    }
+
+    /// Leads to port 80 of a Service that asks for nothing itself.
+    fn leading(name: &str, service: &str) -> (Key, IngressFacts) {
+        use direct_access::ingress::{Backend, BackendPort, RouteFacts};
+        let annotation = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let ingress = IngressFacts {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+            annotations: [
+                annotation(names::ingress::DIRECT_ACCESS, "true"),
+                annotation(names::ingress::EXISTING_LOAD_BALANCER, "lb-abcd1234"),
+            ]
+            .into(),
+            routes: vec![RouteFacts {
+                backend: Backend::Service {
+                    name: service.to_owned(),
+                    port: BackendPort::Number(80),
+                },
+                ..RouteFacts::default()
+            }],
+            ..IngressFacts::default()
+        };
+        (Key::new("shop", name), ingress)
+    }
+
+    fn plain(name: &str) -> (Key, ServiceFacts) {
+        let (key, mut service) = keyed(name);
+        service.annotations.clear();
+        (key, service)
+    }
+
+    #[test]
+    fn the_index_follows_what_ingresses_lead_to() {
+        let exposed = Exposed::new();
+        exposed.on_service(Change::Restarted(vec![plain("a"), plain("b")]));
+        assert!(!finds(&exposed, "a"));
+        let (key, ingress) = leading("front", "a");
+        exposed.on_ingress(Change::Applied(key, ingress));
+        assert!(finds(&exposed, "a") && !finds(&exposed, "b"));
+        let (key, ingress) = leading("front", "b");
+        exposed.on_ingress(Change::Applied(key, ingress));
+        assert!(!finds(&exposed, "a") && finds(&exposed, "b"));
+        // The Service goes and comes again.
+        exposed.on_service(Change::Deleted(Key::new("shop", "b")));
+        assert!(!finds(&exposed, "b"));
+        let (key, service) = plain("b");
+        exposed.on_service(Change::Applied(key, service));
+        assert!(finds(&exposed, "b"));
+        exposed.on_ingress(Change::Deleted(Key::new("shop", "front")));
+        assert!(!finds(&exposed, "b"));
+        exposed.on_ingress(Change::Restarted(vec![leading("front", "a")]));
+        assert!(finds(&exposed, "a"));
+    }
+
+    #[test]
+    fn a_service_and_an_ingress_may_expose_the_same_pods() {
+        let exposed = Exposed::new();
+        exposed.on_service(Change::Restarted(vec![keyed("a")]));
+        exposed.on_ingress(Change::Restarted(vec![leading("front", "a")]));
+        assert_eq!(exposed.index().len(), 2);
+        let (key, service) = plain("a");
+        exposed.on_service(Change::Applied(key, service));
+        assert!(finds(&exposed, "a"));
+        exposed.on_ingress(Change::Restarted(vec![]));
+        assert!(!finds(&exposed, "a"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What of an Ingress is ours: [`ingress_exposures()`] judges one beside the Services it names. Webhook
 //! and controller ask nobody else.
 
+#[cfg(test)]
+mod document_tests;
 mod facts;
 mod judge;
 mod listen;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use direct_access::Protocol;
 use direct_access::listener::ListenerParameters;
+use direct_access::{Owner, Protocol};
 use gate_controller::desired::{Desired, DesiredListener};
 use tokio::time::Instant;
 
@@ -88,7 +88,7 @@ fn desired(load_balancer: u32, pods: u32) -> Desired {
     let first = load_balancer * PODS.1;
     let targets: Vec<_> = (first..first + pods).map(target).collect();
     let listener = DesiredListener {
-        service: shop("web"),
+        owner: Owner::service(shop("web")),
         protocol: Protocol::Tcp,
         parameters: ListenerParameters::default(),
         targets: targets.clone(),

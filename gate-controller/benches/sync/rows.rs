@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use direct_access::listener::ListenerParameters;
 use direct_access::ownership::ClusterId;
-use direct_access::{ObjectRef, Protocol};
+use direct_access::{ObjectRef, Owner, Protocol};
 use gate_controller::desired::{
     Desired, DesiredListener, DesiredRule, DesiredTarget, Others, RuleKey,
 };
@@ -182,7 +182,7 @@ fn desired(rules: u32, backends: u32) -> Desired {
         (key(number), rule)
     };
     let listener = DesiredListener {
-        service: shop("web"),
+        owner: Owner::service(shop("web")),
         protocol: Protocol::Http,
         parameters: ListenerParameters::default(),
         targets: vec![],
@@ -201,7 +201,7 @@ pub(crate) fn alive(listener: DesiredListener, targets: &[DesiredTarget]) -> Des
             fates,
             ..Others::default()
         }),
-        hold: false,
+        ..Desired::default()
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Actor<'a> {
     pub(super) client: &'a Client,
     pub(super) load_balancer: &'a LoadBalancerId,
     pub(super) cluster: &'a ClusterId,
+    /// Its own address: the domain of rules that name none.
+    pub(super) address: Option<&'a str>,
 }
 
 /// What a call left behind.
@@ -199,7 +201,7 @@ impl Actor<'_> {
     }
 
     async fn create_rules(&self, listener: &str, new: &[NewRule]) -> Result<Done, ActError> {
-        let rules: Vec<_> = new.iter().map(rule).collect();
+        let rules: Vec<_> = new.iter().map(|new| self.rule(new)).collect();
         let Some(rules) = NonEmpty::new(&rules) else {
             return Ok(Done::default());
         };
@@ -222,6 +224,20 @@ impl Actor<'_> {
         let listener = ListenerId::new(listener);
         let gone = self.client.delete_rules(self.load_balancer, &listener, ids);
         Ok(gone.await?.into())
+    }
+
+    fn rule(&self, new: &NewRule) -> clb::NewRule {
+        let domain = match new.key.domain.as_str() {
+            "" => self.address.unwrap_or_default(),
+            named => named,
+        };
+        let mut rule = clb::NewRule::new(domain, &new.key.url);
+        rule.health_check = new.parameters.health_check.as_ref().map(health_check);
+        rule.scheduler.clone_from(&new.parameters.scheduler);
+        rule.session_expire_time = narrow(new.parameters.session_expire_time);
+        rule.default_server = new.default.then_some(true);
+        rule.certificate = new.parameters.certificate.as_ref().map(certificate);
+        rule
     }
 
     fn tagged(&self, target: &Weighted) -> BatchTarget {
@@ -264,13 +280,7 @@ impl From<Task> for Done {
     }
 }
 
-fn rule(new: &NewRule) -> clb::NewRule {
-    let mut rule = clb::NewRule::new(&new.key.domain, &new.key.url);
-    rule.health_check = new.parameters.health_check.as_ref().map(health_check);
-    rule.scheduler.clone_from(&new.parameters.scheduler);
-    rule.session_expire_time = narrow(new.parameters.session_expire_time);
-    rule.certificate = new.parameters.certificate.as_ref().map(certificate);
-    rule
+}
 }
 
 fn batch_target(place: &Place) -> BatchTarget {

@@ -30,10 +30,12 @@ impl Writer {
         } else {
             Priority::Young
         };
+        let address = self.memory.address.clone();
         let actor = Actor {
             client: &client.with_priority(priority),
             load_balancer: &self.id,
             cluster: &self.context.cluster_id,
+            address: address.as_deref(),
         };
         let (done, back) = tokio::join!(actor.perform(&operation), self.look(client));
         let back = back.map_err(|error| Trouble::of(&error));

@@ -22,6 +22,8 @@ pub(super) type Registered = HashMap<Place, (String, Instant)>;
 pub(super) struct Memory {
     /// Number and beginning of the term.
     pub(super) term: Option<(u64, Instant)>,
+    /// The load balancer's own address.
+    pub(super) address: Option<String>,
     /// What was read, and when.
     pub(super) read: Option<(Vec<ObservedListener>, Instant)>,
     /// When everything was read, not only what was written to.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use clb::{
-    Backend, Client, Error, Listener, ListenerId, ListenerQuery, ListenerTargets, LoadBalancerId,
-    Rule, RuleTargets,
+    Backend, Client, Error, Listener, ListenerId, ListenerQuery, ListenerTargets, LoadBalancer,
+    LoadBalancerId, Rule, RuleTargets,
 };
 use direct_access::listener::{self, ListenerParameters};
 use direct_access::ownership::Tag;
@@ -15,17 +15,23 @@ use crate::plan::{HealthCheck, ObservedListener, ObservedRule, ObservedTarget};
 /// Listeners in one `DescribeTargets`; more are read with all others.
 const LISTENERS: usize = 20;
 
-/// Reads all listeners of a load balancer with their targets.
+/// A load balancer's own address: the domain of rules that name none.
+pub(crate) fn own_address(found: &LoadBalancer) -> Option<String> {
+    found.load_balancer_vips.first().cloned()
+}
+
+/// Reads all listeners of a load balancer with their targets. `own` is its address.
 pub(crate) async fn listeners(
     client: &Client,
     load_balancer: &LoadBalancerId,
+    own: Option<&str>,
 ) -> Result<Vec<ObservedListener>, Error> {
     let query = ListenerQuery::default();
     let (listeners, targets) = futures::try_join!(
         client.describe_listeners(load_balancer, &query),
         client.describe_targets(load_balancer, &[])
     )?;
-    Ok(join(listeners, &targets))
+    Ok(join(listeners, &targets, own))
 }
 
 /// Reads the targets of these listeners anew into `known`.
@@ -58,7 +64,11 @@ fn refresh(listener: &mut ObservedListener, read: &[ListenerTargets]) {
     }
 }
 
-fn join(listeners: Vec<Listener>, targets: &[ListenerTargets]) -> Vec<ObservedListener> {
+fn join(
+    listeners: Vec<Listener>,
+    targets: &[ListenerTargets],
+    own: Option<&str>,
+) -> Vec<ObservedListener> {
     let observed = |listener: Listener| {
         let parameters = of_listener(&listener);
         let mut observed = ObservedListener {
@@ -68,7 +78,7 @@ fn join(listeners: Vec<Listener>, targets: &[ListenerTargets]) -> Vec<ObservedLi
             health: HealthCheck::of(parameters.health_check.as_ref()),
             parameters,
             targets: vec![],
-            rules: listener.rules.iter().map(rule).collect(),
+            rules: listener.rules.iter().map(|one| rule(one, own)).collect(),
             id: listener.listener_id.as_str().to_owned(),
         };
         refresh(&mut observed, targets);
@@ -77,7 +87,9 @@ fn join(listeners: Vec<Listener>, targets: &[ListenerTargets]) -> Vec<ObservedLi
     listeners.into_iter().map(observed).collect()
 }
 
-fn rule(rule: &Rule) -> ObservedRule {
+fn rule(rule: &Rule, own: Option<&str>) -> ObservedRule {
+    let domain = rule.domain.clone().unwrap_or_default();
+    let named = Some(domain.as_str()) != own;
     let parameters = ListenerParameters {
         health_check: rule.health_check.as_ref().map(check),
         scheduler: rule.scheduler.clone(),
@@ -88,7 +100,7 @@ fn rule(rule: &Rule) -> ObservedRule {
     ObservedRule {
         id: rule.location_id.as_str().to_owned(),
         key: RuleKey {
-            domain: rule.domain.clone().unwrap_or_default(),
+            domain: if named { domain } else { String::new() },
             url: rule.url.clone().unwrap_or_default(),
         },
         health: HealthCheck::of(parameters.health_check.as_ref()),
@@ -179,7 +191,9 @@ mod tests {
         let listeners = serde_json::from_value(serde_json::json!([
             {"ListenerId": "lbl-1", "ListenerName": "", "Protocol": "TCP", "Port": 80,
              "HealthCheck": {"HealthSwitch": 1, "IntervalTime": 4, "HealthNum": 2}},
-            {"ListenerId": "lbl-2", "ListenerName": "x", "Protocol": "HTTP", "Port": 81, "HealthCheck": null}
+            {"ListenerId": "lbl-2", "ListenerName": "x", "Protocol": "HTTP", "Port": 81, "HealthCheck": null, "Rules": [
+                {"LocationId": "loc-1", "Domain": "198.18.0.130", "Url": "/"},
+                {"LocationId": "loc-2", "Domain": "a.example", "Url": "/"}]}
         ]))
         .unwrap();
         let targets: Vec<ListenerTargets> = serde_json::from_value(serde_json::json!([
@@ -188,7 +202,13 @@ mod tests {
                 {"Type": "ENI", "Port": 8080, "Weight": 10, "PrivateIpAddresses": null, "Tag": null}]}
         ]))
         .unwrap();
-        let joined = join(listeners, &targets);
+        let joined = join(listeners, &targets, Some("198.18.0.130"));
+        let domains: Vec<_> = joined[1]
+            .rules
+            .iter()
+            .map(|rule| rule.key.domain.as_str())
+            .collect();
+        assert_eq!(domains, ["", "a.example"]);
         assert_eq!(joined[0].health.earliest, Duration::from_secs(4));
         assert_eq!(joined[0].targets.len(), 1);
         assert_eq!(joined[0].targets[0].tag.as_ref().unwrap().pod_uid, "uid-a");

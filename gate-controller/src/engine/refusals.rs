@@ -11,6 +11,7 @@ use direct_access::Slot;
 use direct_access::listener::ListenerParameters;
 use tokio::time::Instant;
 
+use crate::desired::RuleKey;
 use crate::plan::{Batches, Holder, Limits, Operation, Place, Refused};
 
 /// How long a refused thing is left out. A person mends it; asking more often helps nobody.
@@ -20,10 +21,12 @@ const LEFT_OUT: Duration = Duration::from_secs(15);
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     slots: HashMap<Slot, (String, Instant)>,
+    rules: HashMap<(String, RuleKey), (String, Instant)>,
     places: HashMap<Place, (String, Instant)>,
     full: HashMap<Holder, (usize, Instant)>,
     changes: HashMap<Holder, (Tried, Instant)>,
     suspects: Option<usize>,
+    suspected_rules: Option<usize>,
 }
 
 /// A change that was tried, and what came of it.
@@ -41,6 +44,7 @@ impl Refusals {
     /// What must not be asked for now.
     pub(super) fn limits(&mut self, targets: Option<usize>, now: Instant) -> Limits {
         self.slots.retain(|_, (_, until)| *until > now);
+        self.rules.retain(|_, (_, until)| *until > now);
         self.places.retain(|_, (_, until)| *until > now);
         self.full.retain(|_, (_, until)| *until > now);
         self.changes.retain(|_, (_, until)| *until > now);
@@ -49,6 +53,7 @@ impl Refusals {
             full: left_out(&self.full),
             refused: Refused {
                 slots: left_out(&self.slots),
+                rules: left_out(&self.rules),
                 places: left_out(&self.places),
                 changes: left_out(&self.changes),
             },
@@ -61,21 +66,25 @@ impl Refusals {
         Batches {
             draining,
             register: self.suspects.unwrap_or(all.register),
+            rules: self.suspected_rules.unwrap_or(all.rules),
         }
     }
 
     /// When something left out is asked for again.
     pub(super) fn next(&self) -> Option<Instant> {
         let slots = self.slots.values().map(|(_, until)| *until);
+        let rules = self.rules.values().map(|(_, until)| *until);
         let places = self.places.values().map(|(_, until)| *until);
         let full = self.full.values().map(|(_, until)| *until);
         let changes = self.changes.values().map(|(_, until)| *until);
-        slots.chain(places).chain(full).chain(changes).min()
+        let all = slots.chain(rules).chain(places).chain(full);
+        all.chain(changes).min()
     }
 
-    /// Nothing is waiting to be registered: there are no suspects.
+    /// Nothing is waiting to be registered or made: there are no suspects.
     pub(super) fn nobody_waits(&mut self) {
         self.suspects = None;
+        self.suspected_rules = None;
     }
 
     /// A change that was accepted must show: the same again at once would not help.
@@ -115,9 +124,16 @@ impl Refusals {
                 let tried = (modification.change.clone(), why.clone());
                 self.changes.insert(modification.holder(), (tried, until));
             }
+            Operation::CreateRules(listener, new) => match &new[..] {
+                [one] => {
+                    self.suspected_rules = None;
+                    let rule = (listener.clone(), one.key.clone());
+                    self.rules.insert(rule, (why.clone(), until));
+                }
+                more => self.suspected_rules = Some(more.len().div_ceil(2)),
+            },
             Operation::Weigh(_)
             | Operation::Deregister(_)
-            | Operation::CreateRules(..)
             | Operation::DeleteRules(..)
             | Operation::DeleteListener(..) => return false,
         }
@@ -133,7 +149,7 @@ fn left_out<K: Clone + Eq + Hash, V: Clone>(all: &HashMap<K, (V, Instant)>) -> H
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Weighted;
+    use crate::plan::{NewRule, Weighted};
 
     fn targets(numbers: std::ops::Range<u8>) -> Vec<Weighted> {
         let one = |number| Weighted {
@@ -146,6 +162,38 @@ mod tests {
             pod_uid: String::new(),
         };
         numbers.map(one).collect()
+    }
+
+    #[test]
+    fn a_bad_rule_is_found_and_left_out_for_a_while() {
+        let now = Instant::now();
+        let rule = |number: usize| NewRule {
+            key: RuleKey {
+                domain: "a.example".to_owned(),
+                url: format!("/{number}"),
+            },
+            parameters: direct_access::listener::ListenerParameters::default(),
+            certificate: None,
+            default: false,
+        };
+        let no = Refusal {
+            why: "no".to_owned(),
+            full_at: None,
+        };
+        let mut refusals = Refusals::default();
+        let all = Operation::CreateRules("lbl-1".to_owned(), (0..8).map(rule).collect());
+        for expected in [8, 4, 2, 1] {
+            let first = refusals.batches(false).first(&all);
+            assert_eq!(first.count(), expected);
+            assert!(refusals.learn(&first, &no, now));
+        }
+        let left_out = refusals.limits(None, now).refused.rules;
+        assert!(left_out.contains_key(&("lbl-1".to_owned(), rule(0).key)));
+        assert_eq!(refusals.batches(false), Batches::default());
+        assert_eq!(
+            refusals.limits(None, now + LEFT_OUT).refused,
+            Refused::default()
+        );
     }
 
     /// The API refuses every batch with the bad target in it.

@@ -1,19 +1,19 @@
 //! What a writer publishes: its view for the gates, and Events on pods that were bound.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use direct_access::Owner;
 use runtime::News;
 
 use super::memory::Registered;
 use super::writer::Writer;
 use crate::desired::{Desired, DesiredTarget};
-use crate::view::View;
+use crate::view::{Spot, View};
 
 impl Writer {
     /// Publishes what is known.
     pub(super) fn publish(&self) {
         let desired = self.inbox.desired();
-        let owners = desired.listeners.iter();
         let view = View {
             listeners: self
                 .memory
@@ -22,9 +22,8 @@ impl Writer {
                 .map(|(all, _)| all.clone())
                 .unwrap_or_default(),
             registered: self.memory.registered.clone(),
-            owners: owners
-                .map(|(slot, listener)| (*slot, listener.service.clone()))
-                .collect(),
+            address: self.memory.address.clone(),
+            owners: owners(&desired),
             held: self.memory.held.clone(),
             warnings: self.memory.warnings.clone(),
             unchanged: self.memory.unchanged.clone(),
@@ -61,6 +60,19 @@ impl Writer {
             }
         }
     }
+}
+
+fn owners(desired: &Desired) -> BTreeMap<Spot, Owner> {
+    let listeners = desired.listeners.iter();
+    let spots = listeners.flat_map(|(slot, listener)| {
+        let own = ((*slot, None), listener.owner.clone());
+        let of_rules = listener.rules.keys().map(move |key| {
+            let owner = listener.owner_of(Some(key)).clone();
+            ((*slot, Some(key.clone())), owner)
+        });
+        std::iter::once(own).chain(of_rules)
+    });
+    spots.collect()
 }
 
 fn bindings(desired: &Desired) -> impl Iterator<Item = (direct_access::Slot, &DesiredTarget)> {

@@ -169,8 +169,9 @@ impl Writer {
             return Ok(());
         }
         self.usable(known.as_ref())?;
+        self.memory.address = known.as_ref().and_then(observe::own_address);
         let at = Instant::now();
-        let listeners = observe::listeners(client, &self.id).await;
+        let listeners = observe::listeners(client, &self.id, self.memory.address.as_deref()).await;
         self.take_in(Sighting {
             listeners: listeners.map_err(|error| Trouble::of(&error))?,
             at,
@@ -287,7 +288,8 @@ impl Writer {
                         .map(|()| (known, false))
                 }
                 _ => {
-                    let all = observe::listeners(client, &self.id).await;
+                    let all =
+                        observe::listeners(client, &self.id, self.memory.address.as_deref()).await;
                     all.map(|all| (all, true))
                 }
             }

@@ -6,6 +6,7 @@ use direct_access::Slot;
 use direct_access::listener::ListenerParameters;
 
 use super::{Operation, Place, Weighted};
+use crate::desired::RuleKey;
 
 /// Targets in one call (`BatchRegisterTargets`, `BatchDeregisterTargets`, `BatchModifyTargetWeight`).
 const TARGETS: usize = 500;
@@ -39,6 +40,8 @@ pub type Holder = (String, Option<String>);
 pub struct Refused {
     /// Listeners that could not be made or changed, and why.
     pub slots: HashMap<Slot, String>,
+    /// Rules that could not be made, by listener, and why.
+    pub rules: HashMap<(String, RuleKey), String>,
     /// Targets that could not be bound, and why.
     pub places: HashMap<Place, String>,
     /// Changes that were refused or had no effect, and why.
@@ -52,6 +55,8 @@ pub struct Batches {
     pub draining: bool,
     /// After a refusal, fewer and fewer are registered at once, until the culprit is alone.
     pub register: usize,
+    /// The same with rules.
+    pub rules: usize,
 }
 
 impl Limits {
@@ -67,6 +72,7 @@ impl Default for Batches {
         Self {
             draining: false,
             register: TARGETS,
+            rules: RULES,
         }
     }
 }
@@ -91,7 +97,7 @@ impl Batches {
                 Operation::CreateListeners(first)
             }
             Operation::CreateRules(listener, all) => {
-                Operation::CreateRules(listener.clone(), take(all, RULES))
+                Operation::CreateRules(listener.clone(), take(all, RULES.min(self.rules).max(1)))
             }
             Operation::DeleteRules(listener, all) => {
                 Operation::DeleteRules(listener.clone(), take(all, RULES))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use direct_access::listener::ListenerParameters;
-use direct_access::{Protocol, Slot};
+use direct_access::{CertificateId, Protocol, Slot};
 
 use super::Holder;
 use super::observed::Place;
@@ -49,6 +49,10 @@ pub struct NewRule {
     pub key: RuleKey,
     /// How.
     pub parameters: ListenerParameters,
+    /// What clients are shown, over HTTPS.
+    pub certificate: Option<CertificateId>,
+    /// It gets the requests for hosts that have no rule.
+    pub default: bool,
 }
 
 /// A change of a listener or rule that is there.
@@ -95,6 +99,8 @@ pub enum Held {
     Foreign(Vec<(IpAddr, u16)>),
     /// The listener or rule has no room for these addresses: the quota, and who waits.
     Quota(usize, Vec<(IpAddr, u16)>),
+    /// A rule cannot be made, for the reason given.
+    Rule(RuleKey, String),
     /// The API refused to make or change the listener.
     Refused(String),
     /// The API refused these addresses, for the reason given.
@@ -187,9 +193,10 @@ impl Modification {
 }
 
 impl Held {
-    /// Whether it keeps this address from being bound.
-    pub fn covers(&self, address: (IpAddr, u16)) -> bool {
+    /// Whether it keeps this address from being bound, under this rule at layer 7.
+    pub fn covers(&self, address: (IpAddr, u16), rule: Option<&RuleKey>) -> bool {
         match self {
+            Self::Rule(key, _) => rule == Some(key),
             Self::OtherProtocol(..) | Self::NoListener(_) | Self::Refused(_) => true,
             Self::Foreign(these) | Self::Quota(_, these) | Self::RefusedTargets(these, _) => {
                 these.contains(&address)
@@ -220,6 +227,7 @@ impl fmt::Display for Held {
                  TOTAL_TARGET_BIND_QUOTA with Tencent Cloud, spread the pods over more listeners, or scale in",
                 waiting.len()
             ),
+            Self::Rule(key, why) => write!(f, "rule {key:?}: {why}", key = key.to_string()),
             Self::Refused(why) => f.write_str(why),
             Self::RefusedTargets(addresses, why) => write!(f, "{}: {why}", shown(addresses)),
         }

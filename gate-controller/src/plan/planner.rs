@@ -12,7 +12,7 @@ use super::{
     DRAIN, Facts, Held, Holder, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation,
     Place, Plan, Removal, Weighted,
 };
-use crate::desired::{DesiredListener, DesiredTarget};
+use crate::desired::{Certified, DesiredListener, DesiredRule, DesiredTarget, RuleKey};
 use crate::pod::Fate;
 
 /// Plans the next operations for one load balancer.
@@ -123,17 +123,45 @@ impl<'a> Builder<'a> {
             let delete = Operation::DeleteRules(listener.id.clone(), empty);
             self.next.delete_rules.push(delete);
         }
-        let new: Vec<_> = missing
-            .into_iter()
-            .map(|(key, rule)| NewRule {
-                key,
-                parameters: rule.parameters,
-            })
-            .collect();
-        if !new.is_empty() && self.facts.manage >= Manage::Listeners {
+        let mut new = Vec::new();
+        for (key, rule) in missing {
+            match self.new_rule(&listener.id, &key, rule) {
+                Ok(rule) => new.push(rule),
+                Err(why) => self.hold(listener.slot(), Held::Rule(key, why)),
+            }
+        }
+        if !new.is_empty() {
             let create = Operation::CreateRules(listener.id.clone(), new);
             self.next.rules.push(create);
         }
+    }
+
+    /// Or why it cannot be made now.
+    fn new_rule(
+        &self,
+        listener: &str,
+        key: &RuleKey,
+        rule: DesiredRule,
+    ) -> Result<NewRule, String> {
+        if self.facts.manage < Manage::Listeners {
+            let why = "there is no such rule, and the setting manage: backends may not create one";
+            return Err(why.to_owned());
+        }
+        let refused = &self.facts.limits.refused.rules;
+        if let Some(why) = refused.get(&(listener.to_owned(), key.clone())) {
+            return Err(why.clone());
+        }
+        let certificate = match rule.certificate {
+            Certified::NotNeeded => None,
+            Certified::Known(id) => Some(id),
+            Certified::Unknown(why) => return Err(why),
+        };
+        Ok(NewRule {
+            key: key.clone(),
+            parameters: rule.parameters,
+            certificate,
+            default: rule.default,
+        })
     }
 
     fn group(&mut self, group: &Group<'_>) {
@@ -246,6 +274,10 @@ impl<'a> Builder<'a> {
                 weight: target.weight,
                 pod_uid: uid.to_owned(),
             };
+            // Something here cannot be read: what runs stays until it can.
+            if fate == Some(Fate::Live) && self.incomplete(group.slot) {
+                continue;
+            }
             self.leftover(left, fate, serving);
         }
     }
@@ -284,6 +316,11 @@ impl<'a> Builder<'a> {
         let held = &self.facts.desired.others.held_slots;
         self.facts.cluster.owns_listener(listener.name.as_deref())
             && !held.contains(&listener.slot())
+            && !self.incomplete(listener.slot())
+    }
+
+    fn incomplete(&self, slot: Slot) -> bool {
+        self.facts.desired.incomplete.contains(&slot)
     }
 
     fn missing(&mut self, slot: Slot, wanted: &DesiredListener) {

@@ -5,13 +5,13 @@ use rstest::rstest;
 
 use std::net::IpAddr;
 
-use direct_access::Protocol;
 use direct_access::listener::ListenerParameters;
 use direct_access::ownership::Tag;
+use direct_access::{CertificateId, Protocol};
 
 use super::*;
 use crate::desired::tests::{compute, service};
-use crate::desired::{DesiredRule, RuleKey};
+use crate::desired::{Certified, DesiredRule, RuleKey};
 use crate::pod::tests::pod;
 use crate::pod::{Fate, PodRecord};
 
@@ -407,7 +407,7 @@ fn held_pods_stay_as_they_are() {
     let ledger = ["lb-abcd1234".to_owned()].into();
     let settings = direct_access::Settings::default();
     let wanted = crate::desired::wanted(
-        [&bad],
+        &crate::desired::Asked::of_services([&bad]),
         &grouped,
         &settings,
         &ledger,
@@ -469,7 +469,7 @@ fn what_fits_is_bound_and_the_rest_waits_for_room() {
         panic!("{:?}", plan.held)
     };
     assert_eq!(waiting, &[address(2), address(3)]);
-    assert!(held.covers(address(2)) && !held.covers(address(1)));
+    assert!(held.covers(address(2), None) && !held.covers(address(1), None));
     assert!(held.to_string().contains("TOTAL_TARGET_BIND_QUOTA"));
 }
 
@@ -552,6 +552,99 @@ fn rules_are_made_filled_emptied_and_deleted() {
     // The pod went away for good meanwhile, so nothing needs to drain.
     assert_eq!(settle(&rules(&["/"], &[])), [("/".to_owned(), 0)]);
     assert_eq!(settle(&Desired::default()), []);
+}
+
+fn https(certificate: Certified) -> Desired {
+    let mut all = rules(&["/", "/shop"], &[pod("a", 1)]);
+    let wanted = all.listeners.get_mut(&Protocol::Http.at(80)).unwrap();
+    wanted.protocol = Protocol::Https;
+    wanted.rules.get_mut(&key("/shop")).unwrap().certificate = certificate;
+    all
+}
+
+fn bare(protocol: &str) -> ObservedListener {
+    ObservedListener {
+        protocol: protocol.to_owned(),
+        ..listener(vec![])
+    }
+}
+
+#[test]
+fn a_rule_is_made_once_its_certificate_is_known() {
+    let unknown = https(Certified::Unknown("no such Secret".to_owned()));
+    let plan = planned(&unknown, &[bare("HTTPS")]);
+    let [Operation::CreateRules(_, made)] = &plan.operations[..] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!((made.len(), &made[0].key), (1, &key("/")));
+    let held = &plan.held[&Protocol::Https.at(80)][0];
+    assert!(
+        held.to_string().contains("a.example/shop") && held.to_string().contains("no such Secret")
+    );
+    assert!(held.covers(address(1), Some(&key("/shop"))));
+    assert!(!held.covers(address(1), Some(&key("/"))) && !held.covers(address(1), None));
+    let id = CertificateId {
+        server: "abcd1234".to_owned(),
+        clients_ca: None,
+    };
+    let plan = planned(&https(Certified::Known(id.clone())), &[bare("HTTPS")]);
+    let [Operation::CreateRules(_, made)] = &plan.operations[..] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(made[1].certificate, Some(id));
+}
+
+#[test]
+fn a_refused_rule_does_not_keep_the_others_waiting() {
+    let rule = ("lbl-1".to_owned(), key("/shop"));
+    let refused = Refused {
+        rules: [(rule, "one too many (E4005)".to_owned())].into(),
+        ..Refused::default()
+    };
+    let limits = Limits {
+        refused,
+        ..Limits::default()
+    };
+    let desired = rules(&["/", "/shop"], &[pod("a", 1)]);
+    let plan = planned_within(&desired, &[bare("HTTP")], &limits);
+    assert!(matches!(&plan.operations[..], [Operation::CreateRules(_, made)] if made.len() == 1));
+    assert!(
+        plan.held[&Protocol::Http.at(80)][0]
+            .to_string()
+            .contains("E4005")
+    );
+}
+
+#[test]
+fn below_the_level_a_missing_rule_is_held() {
+    let desired = rules(&["/"], &[pod("a", 1)]);
+    let plan = planned_with(&desired, &[bare("HTTP")], &HashMap::new(), Manage::Backends);
+    assert_eq!(plan.operations, []);
+    assert!(
+        plan.held[&Protocol::Http.at(80)][0]
+            .to_string()
+            .contains("manage: backends")
+    );
+}
+
+#[test]
+fn where_something_cannot_be_read_running_pods_stay() {
+    let pods = [pod("a", 1)];
+    let mut desired = desired(&pods);
+    desired.listeners.clear();
+    let there = [listener(vec![
+        target(1, 10, Some("uid-a")),
+        target(2, 10, Some("uid-gone")),
+    ])];
+    desired.incomplete.insert(Protocol::Tcp.at(80));
+    let plan = planned(&desired, &there);
+    let [Operation::Deregister(gone)] = &plan.operations[..] else {
+        panic!("{plan:?}")
+    };
+    assert_eq!((gone.len(), &gone[0].0), (1, &place(2)));
+    assert!(planned(&desired, &[listener(vec![])]).operations.is_empty());
+    desired.incomplete.clear();
+    assert_eq!(planned(&desired, &there).operations.len(), 2);
 }
 
 /// A CLB that does what it is told, to see where plans lead.

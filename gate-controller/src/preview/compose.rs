@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use direct_access::settings::Manage;
-use direct_access::{Judgement, ObjectRef, exposures};
+use direct_access::{Judgement, ObjectRef, Owner, exposures};
 
 use super::describe::{address, pod_names};
 use super::foresee::{Foreseen, Outlook};
@@ -13,22 +13,24 @@ use super::new_load_balancers::{Life, Lives, follow};
 use super::not_ours::not_ours;
 use super::reader::{Look, Seen, Sighting};
 use super::{Scope, World};
-use crate::desired::{Desired, Wanted, by_namespace, wanted};
+use crate::desired::{Asked, Desired, DesiredListener, Wanted, by_namespace, wanted};
 use crate::engine::unusable;
 use crate::plan::{ObservedListener, ObservedTarget};
+use crate::secrets::Certificates;
 
 /// Says what the controller would do, and what of it was asked for.
 pub fn preview(world: &World, sighting: &Sighting, scope: &Scope) -> Preview {
     let mut lives = follow(world, sighting);
     let pods = by_namespace(&world.pods);
     let ledger = world.ledger.keys().cloned().collect();
-    let wanted = wanted(
-        &lives.services,
-        &pods,
-        &world.settings,
-        &ledger,
-        &lives.made,
-    );
+    // A preview may not read Secrets, and takes every certificate for known.
+    let certificates = Certificates::assumed();
+    let asked = Asked {
+        services: lives.services.iter().collect(),
+        ingresses: world.ingresses.iter().collect(),
+        certificates: Some(&certificates),
+    };
+    let wanted = wanted(&asked, &pods, &world.settings, &ledger, &lives.made);
     let composer = Composer {
         world,
         sighting,
@@ -57,11 +59,8 @@ pub fn preview(world: &World, sighting: &Sighting, scope: &Scope) -> Preview {
 }
 
 fn services(desired: &Desired) -> Vec<String> {
-    let all = desired
-        .listeners
-        .values()
-        .map(|one| one.service.to_string());
-    let all: BTreeSet<_> = all.collect();
+    let all = desired.listeners.values().flat_map(DesiredListener::owners);
+    let all: BTreeSet<_> = all.map(Owner::short).collect();
     all.into_iter().collect()
 }
 
@@ -192,12 +191,7 @@ impl Composer<'_> {
             pods: &self.pods,
         };
         let foreseen = outlook.foresee(listeners);
-        let owner = |slot| {
-            desired
-                .listeners
-                .get(slot)
-                .map(|one| one.service.to_string())
-        };
+        let owner = |slot| desired.listeners.get(slot).map(|one| one.owner.short());
         let held = foreseen.held.iter().flat_map(|(slot, all)| {
             all.iter().map(|held| Held {
                 slot: Some(slot.to_string()),

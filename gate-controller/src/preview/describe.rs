@@ -51,11 +51,11 @@ impl Scene<'_> {
     fn create(&self, new: &NewListeners, port: u16) -> Change {
         let slot = new.protocol.at(port);
         let service = self.service(slot);
-        let asks = service.as_deref().unwrap_or("a Service");
+        let asks = self.asks(slot);
         Change {
             action: Action::CreateListener,
             slot: Some(at(new.protocol, port)),
-            reason: format!("Service {asks} asks for it, and there is no listener on this port"),
+            reason: format!("{asks} asks for it, and there is no listener on this port"),
             service,
             parameters: Some(new.parameters.clone()),
             ..Change::default()
@@ -93,13 +93,16 @@ impl Scene<'_> {
 
     fn register(&self, new: &Weighted) -> Change {
         let change = self.of(&new.place, Some(&new.pod_uid));
-        let service = change.service.as_deref().unwrap_or("a Service");
+        let slot = self
+            .listener(&new.place.listener)
+            .map(ObservedListener::slot);
+        let asks = slot.map_or_else(|| "a Service".to_owned(), |slot| self.asks(slot));
         let pod = change.pod.as_deref().unwrap_or("its pod");
         Change {
             action: Action::Register,
             weight: Some(new.weight),
             reason: format!(
-                "pod {pod} is selected by Service {service}, and its containers are or were ready"
+                "pod {pod} is selected by {asks}, and its containers are or were ready"
             ),
             ..change
         }
@@ -220,7 +223,13 @@ impl Scene<'_> {
     }
 
     fn service(&self, slot: Slot) -> Option<String> {
-        self.desired(slot).map(|wanted| wanted.service.to_string())
+        self.desired(slot).map(|wanted| wanted.owner.short())
+    }
+
+    /// Who asks for a listener, with its kind.
+    fn asks(&self, slot: Slot) -> String {
+        let owner = self.desired(slot).map(|wanted| wanted.owner.to_string());
+        owner.unwrap_or_else(|| "a Service".to_owned())
     }
 
     fn desired(&self, slot: Slot) -> Option<&DesiredListener> {

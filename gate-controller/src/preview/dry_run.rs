@@ -180,6 +180,7 @@ impl<S: FnMut(&Preview) + Send + Sync> Watcher<S> {
         Ok(World {
             cluster: self.cluster_id.clone(),
             services,
+            ingresses: cluster.ingresses(),
             pods,
             settings,
             // They were told when they were read.

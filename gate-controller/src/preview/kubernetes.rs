@@ -7,8 +7,9 @@ use std::time::Duration;
 use direct_access::network::{ClusterFacts, NodeFacts};
 use direct_access::ownership::ClusterId;
 use direct_access::settings::SettingsProblem;
-use direct_access::{ObjectRef, ServiceFacts, Settings, names};
+use direct_access::{IngressFacts, ObjectRef, ServiceFacts, Settings, names};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::ListParams;
 use kube::{Api, Client};
 use runtime::CallError;
@@ -30,6 +31,8 @@ pub struct World {
     pub cluster: ClusterId,
     /// All Services.
     pub services: Vec<ServiceFacts>,
+    /// All Ingresses.
+    pub ingresses: Vec<IngressFacts>,
     /// All pods.
     pub pods: Vec<PodRecord>,
     /// The settings that hold for this preview.
@@ -112,6 +115,9 @@ impl Kubernetes {
             cluster,
             services: self
                 .all("services", |one: Service| ServiceFacts::prune(one))
+                .await?,
+            ingresses: self
+                .all("ingresses", |one: Ingress| IngressFacts::prune(one))
                 .await?,
             pods: self.all("pods", |one: Pod| PodRecord::prune(one)).await?,
             settings,
@@ -252,12 +258,16 @@ fn told(error: &CallError, verb: &str, resource: &str, name: Option<&str>) -> Lo
     let text = chain(error);
     match error.code() {
         Some(403) => {
+            let group = match resource {
+                "ingresses" => "networking.k8s.io",
+                _ => "",
+            };
             let name = name.map(|name| format!(r#", resourceNames: ["{name}"]"#));
             let name = name.unwrap_or_default();
             LookError::Forbidden {
                 attempt: attempt(error).to_owned(),
                 rule: format!(
-                    r#"{{apiGroups: [""], resources: ["{resource}"]{name}, verbs: ["{verb}"]}}"#
+                    r#"{{apiGroups: ["{group}"], resources: ["{resource}"]{name}, verbs: ["{verb}"]}}"#
                 ),
             }
         }

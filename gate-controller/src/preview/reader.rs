@@ -83,7 +83,13 @@ impl Reader {
         let Some(found) = found else {
             return (id, Look::Missing);
         };
-        let look = match observe::listeners(&self.client, &found.load_balancer_id).await {
+        let look = match observe::listeners(
+            &self.client,
+            &found.load_balancer_id,
+            observe::own_address(&found).as_deref(),
+        )
+        .await
+        {
             Ok(mut listeners) => {
                 let record = world.ledger.get(&id).map_or("", String::as_str);
                 recognise(record, &mut listeners, &world.cluster);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use direct_access::{Judgement, ObjectRef, ServiceFacts, exposures};
+use direct_access::{
+    IngressJudgement, Judgement, ObjectRef, ServiceFacts, exposures, ingress_exposures,
+};
 
 use super::{LookError, Preview, World};
 
@@ -66,6 +68,7 @@ impl Scope {
         }
         if self.service.is_none() {
             ids.extend(world.ledger.keys().cloned());
+            ids.extend(of_ingresses(world));
         }
         if let Some(only) = &self.load_balancer {
             ids.retain(|id| id == only);
@@ -102,6 +105,21 @@ impl Scope {
             one.kept.clear();
         }
     }
+}
+
+/// The load balancers that Ingresses of ours are on.
+fn of_ingresses(world: &World) -> impl Iterator<Item = String> + '_ {
+    world.ingresses.iter().filter_map(|ingress| {
+        let in_namespace = |one: &&ServiceFacts| one.namespace == ingress.namespace;
+        let find = |name: &str| {
+            let mut all = world.services.iter().filter(in_namespace);
+            all.find(|one| one.name == name)
+        };
+        match ingress_exposures(ingress, &find, &world.settings) {
+            IngressJudgement::Served(served) => Some(served.load_balancer),
+            IngressJudgement::NotOurs(_) => None,
+        }
+    })
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ fn world(services: Vec<ServiceFacts>, pods: Vec<PodRecord>) -> World {
     World {
         cluster: us(),
         services,
+        ingresses: vec![],
         pods,
         settings: Settings::default(),
         settings_problems: vec![],

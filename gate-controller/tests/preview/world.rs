@@ -131,6 +131,7 @@ impl ApiServer {
                 json!({"metadata": {"name": "kube-system", "uid": CLUSTER}}),
             ),
             ("/api/v1/services", list(&[service()])),
+            ("/apis/networking.k8s.io/v1/ingresses", list(&[])),
             ("/api/v1/pods", list(&[pod("a", 1), pod("b", 2)])),
         ];
         Self {

@@ -9,6 +9,7 @@ mod changes;
 mod faults;
 mod levels;
 mod ownership;
+mod rules;
 mod settles;
 mod town;
 #[allow(dead_code, reason = "shared with the bench")]

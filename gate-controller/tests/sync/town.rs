@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use direct_access::Protocol;
 use direct_access::listener::ListenerParameters;
+use direct_access::{Owner, Protocol};
 use gate_controller::desired::{
     Desired, DesiredListener, DesiredRule, DesiredTarget, Others, RuleKey,
 };
@@ -125,7 +125,7 @@ impl Town {
                 fates,
                 ..Others::default()
             }),
-            hold: false,
+            ..Desired::default()
         }
     }
 
@@ -147,7 +147,7 @@ impl Town {
             (key, rule)
         };
         DesiredListener {
-            service: service(),
+            owner: Owner::service(service()),
             protocol,
             parameters: ListenerParameters::default(),
             rules: if layer7 {

@@ -13,7 +13,7 @@ use clb_sim::{Delays, InProcess, InitialLoadBalancer};
 use direct_access::listener::ListenerParameters;
 use direct_access::ownership::{ClusterId, Tag};
 use direct_access::settings::Manage;
-use direct_access::{ObjectRef, Protocol};
+use direct_access::{ObjectRef, Owner, Protocol};
 use futures::future::BoxFuture;
 use gate_controller::cloud::Cloud;
 use gate_controller::desired::{Desired, DesiredListener, DesiredTarget, Others};
@@ -325,7 +325,7 @@ pub(crate) fn desired(port: u16, pods: impl IntoIterator<Item = u32>) -> Desired
         .map(|target| (target.pod_uid.clone(), Fate::Live))
         .collect();
     let listener = DesiredListener {
-        service: service(),
+        owner: Owner::service(service()),
         protocol: Protocol::Tcp,
         parameters: ListenerParameters::default(),
         targets,
@@ -337,7 +337,7 @@ pub(crate) fn desired(port: u16, pods: impl IntoIterator<Item = u32>) -> Desired
             fates,
             ..Others::default()
         }),
-        hold: false,
+        ..Desired::default()
     }
 }
 
