@@ -76,6 +76,7 @@ actions! {
     DESCRIBE_TARGET_HEALTH = "DescribeTargetHealth", Read, Some(Level::Backends);
     DESCRIBE_TARGETS = "DescribeTargets", Read, Some(Level::Backends);
     DESCRIBE_TASK_STATUS = "DescribeTaskStatus", Read, Some(Level::Backends);
+    MODIFY_DOMAIN_ATTRIBUTES = "ModifyDomainAttributes", Write, Some(Level::Listeners);
     MODIFY_LISTENER = "ModifyListener", Write, Some(Level::Listeners);
     MODIFY_LOAD_BALANCER_ATTRIBUTES = "ModifyLoadBalancerAttributes", Write, Some(Level::LoadBalancers);
     MODIFY_RULE = "ModifyRule", Write, Some(Level::Listeners);

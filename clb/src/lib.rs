@@ -85,7 +85,7 @@ pub use api::load_balancer_writes::{
 };
 pub use api::load_balancers::{LoadBalancer, LoadBalancerQuery, ResourceTag, TargetRegion};
 pub use api::quotas::{Quota, QuotaId};
-pub use api::rules::{ModifyRule, NewRule, Rule};
+pub use api::rules::{ModifyDomain, ModifyRule, NewRule, Rule};
 pub use api::targets::{Backend, ListenerTargets, RuleTargets, TargetQuery};
 pub use api::tasks::{Task, TaskStatus};
 pub use batch::{BATCH_TARGETS, REGISTER_TARGETS, batches, weight_batches};

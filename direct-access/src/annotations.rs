@@ -1,4 +1,4 @@
-//! Every annotation that TKE documents for Services and pods with direct access, and what becomes of it
+//! Every annotation that TKE documents for Services, Ingresses and pods with direct access, and what becomes of it
 //! here. `docs/annotations.md` is held to this list by a test; an annotation that is asked for and not
 //! served is told on its Service.
 
@@ -22,6 +22,8 @@ pub struct Annotation {
 pub enum On {
     /// On a Service.
     Service,
+    /// On an Ingress.
+    Ingress,
     /// On a pod.
     Pod,
 }
@@ -33,7 +35,7 @@ pub enum Fate {
     Served(&'static str),
     /// It changes nothing here, for this reason, and nobody needs to be told.
     Ignored(&'static str),
-    /// It asks for something that is not done, for this reason: told on the Service.
+    /// It asks for something that is not done, for this reason: told on the object.
     Declined(&'static str),
 }
 
@@ -41,6 +43,14 @@ const fn service(key: &'static str, fate: Fate) -> Annotation {
     Annotation {
         key,
         on: On::Service,
+        fate,
+    }
+}
+
+pub(crate) const fn ingress(key: &'static str, fate: Fate) -> Annotation {
+    Annotation {
+        key,
+        on: On::Ingress,
         fate,
     }
 }
@@ -53,15 +63,15 @@ const fn pod(key: &'static str, fate: Fate) -> Annotation {
     }
 }
 
-const BY_TKE: Fate = Fate::Ignored("written by TKE's controller, for people to read");
+pub(crate) const BY_TKE: Fate = Fate::Ignored("written by TKE's controller, for people to read");
 const NODE_PORT: Fate =
     Fate::Ignored("of NodePort forwarding: direct access has no nodes in its way");
 const ELSEWHERE: Fate = Fate::Declined(
     "clb-gate binds pods in the CLB's own VPC; name a CLB set up for it with tke-existed-lbid",
 );
 
-/// All of them.
-pub const ANNOTATIONS: [Annotation; 40] = [
+/// Those of Services and pods; an Ingress has its own in [`crate::ingress`].
+pub const ANNOTATIONS: [Annotation; 41] = [
     service(
         names::DIRECT_ACCESS,
         Fate::Served("only_true_switches_it_on"),
@@ -101,6 +111,10 @@ pub const ANNOTATIONS: [Annotation; 40] = [
     service(
         names::CLIENT_TOKEN,
         Fate::Served("a_plain_service_gets_a_public_one_with_both_tags_and_the_token"),
+    ),
+    pod(
+        names::ingress::CUSTOM_WEIGHT,
+        Fate::Served("a_pods_weight_under_rules_is_its_own_or_that_of_the_pod"),
     ),
     pod(
         names::CUSTOM_WEIGHT,
@@ -256,7 +270,7 @@ mod tests {
 
     const DOCUMENT: &str = include_str!("../../docs/annotations.md");
 
-    /// Key and object -> last column, of the rows for Services and pods.
+    /// Key and object -> last column.
     fn documented() -> BTreeMap<(String, String), String> {
         let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `"));
         let cells = rows.map(|row| {
@@ -265,22 +279,28 @@ mod tests {
                 .map(str::trim)
                 .collect::<Vec<_>>()
         });
-        let ours = cells.filter(|cells| matches!(cells.get(1), Some(&("Service" | "pod"))));
-        ours.map(|cells| {
-            let key = cells[0].trim_matches('`').to_owned();
-            ((key, cells[1].to_owned()), cells[3].to_owned())
-        })
-        .collect()
+        let of_objects =
+            cells.filter(|cells| matches!(cells.get(1), Some(&("Service" | "Ingress" | "pod"))));
+        of_objects
+            .map(|cells| {
+                let key = cells[0].trim_matches('`').to_owned();
+                ((key, cells[1].to_owned()), cells[3].to_owned())
+            })
+            .collect()
+    }
+
+    fn all() -> impl Iterator<Item = &'static Annotation> {
+        ANNOTATIONS.iter().chain(&crate::ingress::ANNOTATIONS)
     }
 
     #[test]
     fn the_document_says_of_each_what_the_list_says() {
         let documented = documented();
-        let listed: BTreeMap<_, _> = ANNOTATIONS
-            .iter()
+        let listed: BTreeMap<_, _> = all()
             .map(|one| {
                 let on = match one.on {
                     On::Service => "Service",
+                    On::Ingress => "Ingress",
                     On::Pod => "pod",
                 };
                 let fate = match one.fate {
@@ -291,15 +311,16 @@ mod tests {
                 ((one.key.to_owned(), on.to_owned()), fate)
             })
             .collect();
-        assert_eq!(listed.len(), ANNOTATIONS.len(), "a key twice");
+        assert_eq!(listed.len(), all().count(), "a key twice");
         assert_eq!(documented, listed);
     }
 
     #[test]
     fn every_key_that_is_read_is_listed() {
-        let listed: BTreeSet<_> = ANNOTATIONS.iter().map(|one| one.key).collect();
-        let missing = names::SERVICE_ANNOTATIONS
-            .iter()
+        let listed: BTreeSet<_> = all().map(|one| one.key).collect();
+        let read = names::SERVICE_ANNOTATIONS.iter();
+        let missing = read
+            .chain(&names::ingress::ANNOTATIONS)
             .filter(|key| !listed.contains(*key));
         assert_eq!(missing.count(), 0);
     }
@@ -311,7 +332,7 @@ mod tests {
         for part in ["direct-access/src", "gate-controller/src", "webhook/src"] {
             gather(&root.join(part), &mut sources);
         }
-        for one in ANNOTATIONS {
+        for one in all() {
             if let Fate::Served(test) = one.fate {
                 assert!(
                     sources.contains(&format!("fn {test}(")),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 
+use crate::listener::Certificate;
 use crate::names::ingress::{CA_CERTIFICATE_KEY, CERTIFICATE_KEY};
 use crate::service::ObjectRef;
 
@@ -57,6 +58,20 @@ impl CertificateId {
             id.clients_ca = Some(Self::parse(ca).map_err(|_| unreadable)?.server);
         }
         Ok(id)
+    }
+}
+
+impl From<&CertificateId> for Certificate {
+    fn from(id: &CertificateId) -> Self {
+        let mode = match id.clients_ca {
+            Some(_) => "MUTUAL",
+            None => "UNIDIRECTIONAL",
+        };
+        Self {
+            ssl_mode: Some(mode.to_owned()),
+            cert_id: Some(id.server.clone()),
+            cert_ca_id: id.clients_ca.clone(),
+        }
     }
 }
 

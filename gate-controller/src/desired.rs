@@ -98,6 +98,8 @@ pub enum Certified {
     NotNeeded,
     /// This one.
     Known(CertificateId),
+    /// Some: who only looks ahead may not read Secrets.
+    Assumed,
     /// It is not known, for this reason.
     Unknown(String),
 }
@@ -173,10 +175,45 @@ impl Wanted {
             self.conflict(exposure, &older, id);
             return;
         }
+        let certificate = self.settled(exposure, certificate, id);
         let targets = selected(exposure, pods)
             .filter_map(|pod| target(pod, exposure, self.network))
             .collect();
+        let desired = self.load_balancers.entry(id.to_owned()).or_default();
         desired.add(exposure, certificate, targets);
+    }
+
+    /// A domain shows one certificate: where two Ingresses name one each, the older's.
+    fn settled(&mut self, exposure: &Exposure, own: Certified, load_balancer: &str) -> Certified {
+        let desired = self.load_balancers.get(load_balancer);
+        let shown = desired.and_then(|desired| desired.shown(exposure));
+        let (Some((older, id)), Certified::Known(named)) = (shown, &own) else {
+            return own;
+        };
+        if id == named {
+            return own;
+        }
+        let domain = exposure
+            .rule
+            .as_ref()
+            .and_then(|rule| rule.path.domain.as_deref());
+        let problem = Problem {
+            object: exposure.owner.clone(),
+            field: "spec.tls".to_owned(),
+            value: domain.unwrap_or_default().to_owned(),
+            accepted: format!(
+                "the older {older} names another certificate for this host at {} of CLB {load_balancer}, which is the \
+                 one that is shown; name the same",
+                exposure.slot()
+            ),
+            code: None,
+        };
+        let settled = Certified::Known(id.clone());
+        let known = self.problems.entry(exposure.owner.clone()).or_default();
+        if !known.contains(&problem) {
+            known.push(problem);
+        }
+        settled
     }
 
     /// Two objects claim a place: the older keeps it, and both are told, because either user may be the
@@ -241,14 +278,30 @@ impl Desired {
         }
     }
 
+    /// The certificate that the domain of this rule shows already, and who asks for it.
+    fn shown(&self, exposure: &Exposure) -> Option<(&Owner, &CertificateId)> {
+        let key = RuleKey::of(exposure.rule.as_ref()?);
+        let listener = self.listeners.get(&exposure.slot())?;
+        listener.rules.iter().find_map(|(other, rule)| {
+            let Certified::Known(id) = &rule.certificate else {
+                return None;
+            };
+            let owner = listener.owner_of(Some(other));
+            (other.domain == key.domain && *owner != exposure.owner).then_some((owner, id))
+        })
+    }
+
     fn add(&mut self, exposure: &Exposure, certificate: Certified, targets: Vec<DesiredTarget>) {
         let listener = self.listeners.entry(exposure.slot());
         let listener = listener.or_insert_with(|| DesiredListener {
             owner: exposure.owner.clone(),
             protocol: exposure.protocol,
             parameters: match exposure.rule {
-                // At layer 7 they are the rule's.
-                Some(_) => ListenerParameters::default(),
+                // At layer 7 they are the rule's, and each domain shows a certificate of its own.
+                Some(_) => ListenerParameters {
+                    sni_switch: (exposure.protocol == Protocol::Https).then_some(1),
+                    ..ListenerParameters::default()
+                },
                 None => exposure.parameters.clone(),
             },
             targets: vec![],
@@ -322,7 +375,10 @@ fn target(pod: &PodRecord, exposure: &Exposure, network: Conclusion) -> Option<D
         address,
         pod: pod.object(),
         pod_uid: pod.uid.clone(),
-        weight: pod.weight,
+        weight: match exposure.rule {
+            Some(_) => pod.rule_weight,
+            None => pod.weight,
+        },
     })
 }
 

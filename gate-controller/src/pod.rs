@@ -14,6 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 
 /// Weight of a target where nothing else is said: the CLB API's own default.
 pub const DEFAULT_WEIGHT: u8 = 10;
+/// The heaviest (API reference, `Target`).
+const HEAVIEST: u8 = 100;
 
 /// How far a pod is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct PodRecord {
     pub ports: Vec<(String, u16)>,
     /// Weight of its targets, 0 to 100.
     pub weight: u8,
+    /// The same under rules of an Ingress.
+    pub rule_weight: u8,
 }
 
 impl PodRecord {
@@ -71,6 +75,11 @@ impl PodRecord {
         let status = pod.status.unwrap_or_default();
         let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
         let containers_ready = condition(&status, "ContainersReady");
+        let weight = |key| {
+            let weight = annotation(key).and_then(|text| text.parse().ok());
+            weight.filter(|weight| *weight <= HEAVIEST)
+        };
+        let own_weight = weight(names::CUSTOM_WEIGHT).unwrap_or(DEFAULT_WEIGHT);
         Self {
             version: meta
                 .resource_version
@@ -93,10 +102,8 @@ impl PodRecord {
             condition: condition(&status, names::GATE).map(observed),
             latched_ip: annotation(names::LATCHED_IP).cloned(),
             ports: spec.containers.iter().flat_map(named_ports).collect(),
-            weight: annotation(names::CUSTOM_WEIGHT)
-                .and_then(|text| text.parse().ok())
-                .filter(|weight| *weight <= 100)
-                .unwrap_or(DEFAULT_WEIGHT),
+            weight: own_weight,
+            rule_weight: weight(names::ingress::CUSTOM_WEIGHT).unwrap_or(own_weight),
             namespace: meta.namespace.unwrap_or_default(),
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
@@ -221,6 +228,7 @@ pub(crate) mod tests {
             latched_ip: None,
             ports: vec![("http".to_owned(), 8080)],
             weight: DEFAULT_WEIGHT,
+            rule_weight: DEFAULT_WEIGHT,
         }
     }
 
@@ -243,6 +251,27 @@ pub(crate) mod tests {
         assert_eq!(pod.weight, weight);
     }
 
+    #[rstest]
+    #[case(None, None, 10)]
+    #[case(Some("30"), None, 30)]
+    #[case(Some("30"), Some("0"), 0)]
+    #[case(Some("30"), Some("101"), 30)]
+    #[case(None, Some("40"), 40)]
+    fn a_pods_weight_under_rules_is_its_own_or_that_of_the_pod(
+        #[case] own: Option<&str>,
+        #[case] under_rules: Option<&str>,
+        #[case] weight: u8,
+    ) {
+        let keys = [names::CUSTOM_WEIGHT, names::ingress::CUSTOM_WEIGHT];
+        let values = keys.into_iter().zip([own, under_rules]);
+        let annotations: BTreeMap<_, _> = values
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect();
+        let whole = json!({"metadata": {"name": "a", "annotations": annotations}});
+        let pod = PodRecord::prune(serde_json::from_value(whole).unwrap());
+        assert_eq!(pod.rule_weight, weight);
+    }
+
     #[test]
     fn pruning_reads_what_is_used() {
         let whole: Pod = serde_json::from_value(serde_json::json!({
@@ -258,6 +287,7 @@ pub(crate) mod tests {
             PodRecord::prune(whole),
             PodRecord {
                 weight: 30,
+                rule_weight: 30,
                 ..pod("a", 5)
             }
         );

@@ -45,12 +45,6 @@ impl Certificates {
     pub fn insert(&mut self, secret: ObjectRef, read: Result<CertificateId, String>) {
         self.known.insert(secret, read);
     }
-
-    fn get(&self, secret: &ObjectRef) -> Option<Result<CertificateId, String>> {
-        let assumed = || Ok(CertificateId::default());
-        let known = self.known.get(secret).cloned();
-        known.or_else(|| self.assumed.then(assumed))
-    }
 }
 
 /// What is known of a rule's certificate; and the Secret with what is wrong, if a person must mend it.
@@ -66,12 +60,14 @@ pub(crate) fn certified(
         Some(CertificateRef::Id(id)) => return (Certified::Known(id.clone()), None),
         Some(CertificateRef::Secret(secret)) => secret,
     };
-    match certificates.and_then(|all| all.get(secret)) {
-        Some(Ok(id)) => (Certified::Known(id), None),
+    match certificates.and_then(|all| all.known.get(secret)) {
+        Some(Ok(id)) => (Certified::Known(id.clone()), None),
         Some(Err(why)) => {
             let whole = format!("Secret {secret}: {why}");
-            (Certified::Unknown(whole), Some((secret.name.clone(), why)))
+            let told = (secret.name.clone(), why.clone());
+            (Certified::Unknown(whole), Some(told))
         }
+        None if certificates.is_some_and(|all| all.assumed) => (Certified::Assumed, None),
         None => {
             let why = format!("Secret {secret} is not read yet");
             (Certified::Unknown(why), None)
@@ -194,6 +190,6 @@ mod tests {
         let none = certified(&rule(None), Some(&all));
         assert!(matches!(none, (Certified::Unknown(_), None)));
         let assumed = certified(&by_secret, Some(&Certificates::assumed()));
-        assert!(matches!(assumed, (Certified::Known(_), None)));
+        assert_eq!(assumed, (Certified::Assumed, None));
     }
 }

@@ -341,6 +341,8 @@ mod tests {
                 off: false,
                 earliest: EARLIEST,
             },
+            parameters: ListenerParameters::default(),
+            default: false,
             targets: vec![],
         });
         seen.registered

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::actions::{CREATE_RULE as CREATE, DELETE_RULE as DELETE, MODIFY_RULE as MODIFY};
+use crate::actions::{
+    CREATE_RULE as CREATE, DELETE_RULE as DELETE, MODIFY_DOMAIN_ATTRIBUTES as MODIFY_DOMAIN,
+    MODIFY_RULE as MODIFY,
+};
 use crate::api::filter::NonEmpty;
 use crate::api::listeners::{Certificate, Created, HealthCheck};
 use crate::client::Answered;
@@ -143,6 +146,45 @@ impl ModifyRule {
     }
 }
 
+/// Changes to what all rules of a domain have in common. What is absent stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ModifyDomain {
+    /// The load balancer.
+    pub load_balancer_id: LoadBalancerId,
+    /// The listener.
+    pub listener_id: ListenerId,
+    /// The domain.
+    pub domain: String,
+    /// Its new certificate, on an HTTPS listener with one for each domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// Whether clients may use HTTP/2; HTTPS only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http2: Option<bool>,
+    /// `true`: from now on it gets the requests for domains that have no rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_server: Option<bool>,
+}
+
+impl ModifyDomain {
+    /// No change yet.
+    pub fn new(
+        load_balancer_id: LoadBalancerId,
+        listener_id: ListenerId,
+        domain: impl Into<String>,
+    ) -> Self {
+        Self {
+            load_balancer_id,
+            listener_id,
+            domain: domain.into(),
+            certificate: None,
+            http2: None,
+            default_server: None,
+        }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Create<'a> {
@@ -191,6 +233,13 @@ impl Client {
     pub async fn modify_rule(&self, modify: &ModifyRule) -> Result<Task, Error> {
         let lb = Some(&modify.load_balancer_id);
         Ok(self.call::<_, Empty>(MODIFY, lb, modify).await?.into())
+    }
+
+    /// Changes what all rules of a domain have in common.
+    pub async fn modify_domain(&self, modify: &ModifyDomain) -> Result<Task, Error> {
+        let lb = Some(&modify.load_balancer_id);
+        let answered = self.call::<_, Empty>(MODIFY_DOMAIN, lb, modify).await?;
+        Ok(answered.into())
     }
 
     /// Deletes rules of one listener and unbinds their targets.

@@ -2,8 +2,9 @@
 
 use clb::{
     Certificate, CreateListener, Filter, HealthCheck, HealthQuery, InUse, ListenerId,
-    LoadBalancerId, LoadBalancerQuery, LocationId, ModifyListener, ModifyLoadBalancer, ModifyRule,
-    ModifyTag, ModifyWeight, NewRule, NonEmpty, Protocol, QuotaId, Target, TargetQuery, Task,
+    LoadBalancerId, LoadBalancerQuery, LocationId, ModifyDomain, ModifyListener,
+    ModifyLoadBalancer, ModifyRule, ModifyTag, ModifyWeight, NewRule, NonEmpty, Protocol, QuotaId,
+    Target, TargetQuery, Task,
 };
 use serde_json::{Value, json};
 
@@ -59,6 +60,16 @@ async fn rules_are_made_changed_and_deleted() {
     let sent = json!({"LoadBalancerId": "lb-demo0001", "ListenerId": "lbl-1", "LocationId": "loc-1",
         "HealthCheck": {"HttpCheckPath": "/healthz"}});
     assert_eq!(api.only("ModifyRule"), sent);
+
+    let api = Local::answering(json!({}));
+    let modify = ModifyDomain {
+        certificate: Some(Certificate::new("cert-1")),
+        ..ModifyDomain::new(lb(), listener(), "foo.net")
+    };
+    api.client().modify_domain(&modify).await.unwrap();
+    let sent = json!({"LoadBalancerId": "lb-demo0001", "ListenerId": "lbl-1", "Domain": "foo.net",
+        "Certificate": {"SSLMode": "UNIDIRECTIONAL", "CertId": "cert-1"}});
+    assert_eq!(api.only("ModifyDomainAttributes"), sent);
 
     let api = Local::answering(json!({}));
     api.client()

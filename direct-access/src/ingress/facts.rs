@@ -8,7 +8,6 @@ use k8s_openapi::api::networking::v1::{
 };
 
 use crate::names;
-use crate::names::ingress as own;
 use crate::owner::Owner;
 use crate::problem::Problem;
 use crate::service::{self, ObjectRef};
@@ -24,7 +23,7 @@ pub struct IngressFacts {
     pub uid: String,
     /// `spec.ingressClassName`.
     pub class_name: Option<String>,
-    /// The annotations of [`own::ANNOTATIONS`] that are present.
+    /// The annotations that bear on anything here.
     pub annotations: BTreeMap<String, String>,
     /// Every path of every rule, in order.
     pub routes: Vec<RouteFacts>,
@@ -100,7 +99,7 @@ impl IngressFacts {
         let meta = ingress.metadata;
         let spec = ingress.spec.unwrap_or_default();
         let mut annotations = meta.annotations.unwrap_or_default();
-        annotations.retain(|key, _| own::ANNOTATIONS.contains(&key.as_str()));
+        annotations.retain(|key, _| super::annotations::matters(key));
         let managers = meta.managed_fields.unwrap_or_default();
         let status = ingress.status.and_then(|status| status.load_balancer);
         let shown = status.and_then(|status| status.ingress).unwrap_or_default();

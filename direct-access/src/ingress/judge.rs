@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::annotations;
 use super::facts::{IngressFacts, RouteFacts};
 use super::listen::{listeners, possible};
 use super::mix::{Mix, mix, switch};
@@ -137,6 +138,7 @@ fn judge<'s>(
         },
         taken: BTreeSet::new(),
     };
+    work.served.problems.extend(annotations::problems(ingress));
     work.served.problems.extend(redirected);
     work.served.problems.extend(work.mix.unmatched(ingress));
     for route in &ingress.routes {

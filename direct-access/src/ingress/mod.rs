@@ -1,8 +1,7 @@
 //! What of an Ingress is ours: [`ingress_exposures()`] judges one beside the Services it names. Webhook
 //! and controller ask nobody else.
 
-#[cfg(test)]
-mod document_tests;
+mod annotations;
 mod facts;
 mod judge;
 mod listen;
@@ -14,6 +13,7 @@ mod table_tests;
 pub(crate) mod tests;
 mod tls;
 
+pub use annotations::ANNOTATIONS;
 pub use facts::{Backend, BackendPort, IngressFacts, RouteFacts, TlsFacts};
 pub use judge::{IngressJudgement, IngressReason, IngressServed, ingress_exposures};
 pub use listen::DEFAULT_PORTS;

@@ -25,6 +25,9 @@ pub const CERTIFICATE: &str = "ingress.cloud.tencent.com/certificate";
 /// `"true"`: HTTP answers with a redirect to HTTPS.
 pub const AUTO_REWRITE: &str = "ingress.cloud.tencent.com/auto-rewrite";
 
+/// On a pod: the weight of its targets under rules, 0 to 100.
+pub const CUSTOM_WEIGHT: &str = "ingress.cloud.tencent.com/custom-weight";
+
 /// Key of a Secret with the id of a certificate in Tencent's SSL Certificate Service.
 pub const CERTIFICATE_KEY: &str = "qcloud_cert_id";
 /// Key of a Secret with the id of the CA that clients' certificates must be signed by.

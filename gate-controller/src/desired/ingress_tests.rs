@@ -189,3 +189,31 @@ fn a_part_that_is_unreadable_leaves_its_listeners_as_they_are() {
     assert_eq!(listener(&wanted, 80).rules.len(), 1);
     assert!(wanted.others.held_slots.is_empty());
 }
+
+#[test]
+fn the_older_ingress_names_the_certificate_of_a_host() {
+    let with = |name, second, path, id: &str| {
+        let value = format!(r#"[{{"hosts":["a.example"],"qcloud_cert_id":["{id}"]}}]"#);
+        let ingress = at_path(named(name, second), path);
+        with(ingress, names::ingress::CERTIFICATE, &value)
+    };
+    let all = [
+        with("young", 2, "/shop", "certnew0"),
+        with("old", 1, "/", "certold0"),
+    ];
+    let wanted = compute(&[plain("web")], &all, None);
+    let https = &wanted.load_balancers["lb-abcd1234"].listeners[&Protocol::Https.at(443)];
+    assert_eq!(https.parameters.sni_switch, Some(1));
+    for path in ["/", "/shop"] {
+        let Certified::Known(id) = &https.rules[&key(path)].certificate else {
+            panic!()
+        };
+        assert_eq!(id.server, "certold0");
+    }
+    let told = wanted.problems[&all[0].owner()][0].to_string();
+    assert!(
+        told.contains("older Ingress shop/old") && told.contains("a.example"),
+        "{told}"
+    );
+    assert!(!wanted.problems.contains_key(&all[1].owner()));
+}

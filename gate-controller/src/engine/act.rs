@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use clb::{
     BatchTarget, Client, CreateListener, Error, Kind, ListenerId, LoadBalancerId, LocationId,
-    ModifyListener, ModifyRule, ModifyWeight, NonEmpty, Protocol, Target, Task, weight_batches,
+    ModifyDomain, ModifyListener, ModifyRule, ModifyWeight, NonEmpty, Protocol, Target, Task,
+    weight_batches,
 };
 use direct_access::listener::{Certificate, HealthCheck};
 use direct_access::ownership::{ClusterId, Tag};
 
-use crate::plan::{Modification, NewListeners, NewRule, Operation, Place, Weighted};
+use crate::plan::{Modification, NewListeners, NewRule, Operation, Part, Place, Weighted};
 
 /// Where calls are made.
 pub(super) struct Actor<'a> {
@@ -177,8 +178,9 @@ impl Actor<'_> {
         let change = &modification.change;
         let check = change.health_check.as_ref().map(health_check);
         let listener = ListenerId::new(modification.listener.clone());
-        let task = match &modification.rule {
-            None => {
+        let default = matches!(modification.part, Part::Default(_));
+        let task = match &modification.part {
+            Part::Listener => {
                 let mut modify = ModifyListener::new(self.load_balancer.clone(), listener);
                 modify.health_check = check;
                 modify.scheduler.clone_from(&change.scheduler);
@@ -188,13 +190,20 @@ impl Actor<'_> {
                 modify.deregister_target_rst = change.deregister_target_rst;
                 self.client.modify_listener(&modify).await?
             }
-            Some(rule) => {
+            Part::Rule(rule) => {
                 let (clb, rule) = (self.load_balancer.clone(), LocationId::new(rule.clone()));
                 let mut modify = ModifyRule::new(clb, listener, rule);
                 modify.health_check = check;
                 modify.scheduler.clone_from(&change.scheduler);
                 modify.session_expire_time = narrow(change.session_expire_time);
                 self.client.modify_rule(&modify).await?
+            }
+            Part::Domain(domain) | Part::Default(domain) => {
+                let (clb, domain) = (self.load_balancer.clone(), self.domain(domain));
+                let mut modify = ModifyDomain::new(clb, listener, domain);
+                modify.certificate = change.certificate.as_ref().map(certificate);
+                modify.default_server = default.then_some(true);
+                self.client.modify_domain(&modify).await?
             }
         };
         Ok(task.into())
@@ -227,17 +236,21 @@ impl Actor<'_> {
     }
 
     fn rule(&self, new: &NewRule) -> clb::NewRule {
-        let domain = match new.key.domain.as_str() {
-            "" => self.address.unwrap_or_default(),
-            named => named,
-        };
-        let mut rule = clb::NewRule::new(domain, &new.key.url);
+        let mut rule = clb::NewRule::new(self.domain(&new.key.domain), &new.key.url);
         rule.health_check = new.parameters.health_check.as_ref().map(health_check);
         rule.scheduler.clone_from(&new.parameters.scheduler);
         rule.session_expire_time = narrow(new.parameters.session_expire_time);
         rule.default_server = new.default.then_some(true);
         rule.certificate = new.parameters.certificate.as_ref().map(certificate);
         rule
+    }
+
+    /// As the API names it.
+    fn domain<'d>(&'d self, domain: &'d str) -> &'d str {
+        match domain {
+            "" => self.address.unwrap_or_default(),
+            named => named,
+        }
     }
 
     fn tagged(&self, target: &Weighted) -> BatchTarget {
@@ -278,9 +291,6 @@ impl From<Task> for Done {
             task: Some(task),
         }
     }
-}
-
-}
 }
 
 fn batch_target(place: &Place) -> BatchTarget {

@@ -105,6 +105,7 @@ fn rule(rule: &Rule, own: Option<&str>) -> ObservedRule {
         },
         health: HealthCheck::of(parameters.health_check.as_ref()),
         parameters,
+        default: rule.default_server == Some(true),
         targets: vec![],
     }
 }

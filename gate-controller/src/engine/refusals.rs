@@ -12,7 +12,7 @@ use direct_access::listener::ListenerParameters;
 use tokio::time::Instant;
 
 use crate::desired::RuleKey;
-use crate::plan::{Batches, Holder, Limits, Operation, Place, Refused};
+use crate::plan::{Batches, Holder, Limits, Operation, Part, Place, Refused};
 
 /// How long a refused thing is left out. A person mends it; asking more often helps nobody.
 const LEFT_OUT: Duration = Duration::from_secs(15);
@@ -24,7 +24,7 @@ pub(super) struct Refusals {
     rules: HashMap<(String, RuleKey), (String, Instant)>,
     places: HashMap<Place, (String, Instant)>,
     full: HashMap<Holder, (usize, Instant)>,
-    changes: HashMap<Holder, (Tried, Instant)>,
+    changes: HashMap<(String, Part), (Tried, Instant)>,
     suspects: Option<usize>,
     suspected_rules: Option<usize>,
 }
@@ -93,7 +93,7 @@ impl Refusals {
             let why = "the CLB accepted the change and does not show it".to_owned();
             let tried = (modification.change.clone(), why);
             self.changes
-                .insert(modification.holder(), (tried, now + LEFT_OUT));
+                .insert(modification.place(), (tried, now + LEFT_OUT));
         }
     }
 
@@ -122,7 +122,7 @@ impl Refusals {
             }
             Operation::Modify(modification) => {
                 let tried = (modification.change.clone(), why.clone());
-                self.changes.insert(modification.holder(), (tried, until));
+                self.changes.insert(modification.place(), (tried, until));
             }
             Operation::CreateRules(listener, new) => match &new[..] {
                 [one] => {
@@ -173,7 +173,6 @@ mod tests {
                 url: format!("/{number}"),
             },
             parameters: direct_access::listener::ListenerParameters::default(),
-            certificate: None,
             default: false,
         };
         let no = Refusal {

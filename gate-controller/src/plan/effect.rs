@@ -1,11 +1,12 @@
 //! What an operation makes of a load balancer if the API does as it says: planned with until the
 //! load balancer has been read back, never believed.
 
+use direct_access::listener::ListenerParameters;
 use direct_access::ownership::{ClusterId, Tag};
 
 use super::{
     HealthCheck, Modification, NewListeners, NewRule, ObservedListener, ObservedRule,
-    ObservedTarget, Operation, Place, Weighted,
+    ObservedTarget, Operation, Part, Place, Weighted,
 };
 
 /// Ids that the API gave to what an operation made, in the order asked for.
@@ -47,7 +48,12 @@ pub fn apply(
         Operation::CreateListeners(new) => listeners.extend(made(new, created, cluster)),
         Operation::CreateRules(listener, new) => {
             if let Some(listener) = listeners.iter_mut().find(|l| l.id == *listener) {
+                let named = new.iter().find(|rule| rule.default);
+                let domain = named.map(|rule| rule.key.domain.clone());
                 listener.rules.extend(rules(new, created));
+                if let Some(domain) = domain {
+                    make_default(listener, &domain);
+                }
             }
         }
         Operation::DeleteRules(listener, gone) => {
@@ -85,17 +91,36 @@ fn modify(listeners: &mut [ObservedListener], modification: &Modification) {
     let Some(listener) = listeners.iter_mut().find(|l| l.id == modification.listener) else {
         return;
     };
-    let (parameters, health) = match &modification.rule {
-        None => (&mut listener.parameters, &mut listener.health),
-        Some(id) => {
-            let Some(rule) = listener.rules.iter_mut().find(|rule| rule.id == *id) else {
-                return;
-            };
-            (&mut rule.parameters, &mut rule.health)
+    let change = &modification.change;
+    match &modification.part {
+        Part::Listener => {
+            let health = set_up(&mut listener.parameters, change);
+            listener.health = health;
         }
-    };
-    *parameters = parameters.changed(&modification.change);
-    *health = HealthCheck::of(parameters.health_check.as_ref());
+        Part::Rule(id) => {
+            for rule in listener.rules.iter_mut().filter(|rule| rule.id == *id) {
+                rule.health = set_up(&mut rule.parameters, change);
+            }
+        }
+        Part::Domain(domain) => {
+            let its = |rule: &&mut ObservedRule| rule.key.domain == *domain;
+            for rule in listener.rules.iter_mut().filter(its) {
+                rule.parameters = rule.parameters.changed(change);
+            }
+        }
+        Part::Default(domain) => make_default(listener, domain),
+    }
+}
+
+fn set_up(parameters: &mut ListenerParameters, change: &ListenerParameters) -> HealthCheck {
+    *parameters = parameters.changed(change);
+    HealthCheck::of(parameters.health_check.as_ref())
+}
+
+fn make_default(listener: &mut ObservedListener, domain: &str) {
+    for rule in &mut listener.rules {
+        rule.default = rule.key.domain == domain;
+    }
 }
 
 fn bound(weighted: &Weighted, cluster: &ClusterId) -> ObservedTarget {
@@ -133,6 +158,7 @@ fn rules(new: &[NewRule], created: &Created) -> impl Iterator<Item = ObservedRul
         key: rule.key.clone(),
         health: HealthCheck::default(),
         parameters: rule.parameters.clone(),
+        default: rule.default,
         targets: vec![],
     };
     new.iter().zip(created).map(one)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use direct_access::Slot;
 use direct_access::listener::ListenerParameters;
 
-use super::{Operation, Place, Weighted};
+use super::{Operation, Part, Place, Weighted};
 use crate::desired::RuleKey;
 
 /// Targets in one call (`BatchRegisterTargets`, `BatchDeregisterTargets`, `BatchModifyTargetWeight`).
@@ -45,7 +45,7 @@ pub struct Refused {
     /// Targets that could not be bound, and why.
     pub places: HashMap<Place, String>,
     /// Changes that were refused or had no effect, and why.
-    pub changes: HashMap<Holder, (ListenerParameters, String)>,
+    pub changes: HashMap<(String, Part), (ListenerParameters, String)>,
 }
 
 /// How much goes into one call.

@@ -10,6 +10,8 @@ mod observed;
 mod operation;
 mod planner;
 #[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +24,9 @@ use direct_access::settings::Manage;
 pub use effect::{Created, apply};
 pub use limits::{Batches, Holder, Limits, Refused};
 pub use observed::{HealthCheck, ObservedListener, ObservedRule, ObservedTarget, Place};
-pub use operation::{Held, Modification, NewListeners, NewRule, Operation, Removal, Weighted};
+pub use operation::{
+    Held, Modification, NewListeners, NewRule, Operation, Part, Removal, Weighted,
+};
 pub use planner::plan;
 
 use crate::desired::Desired;

@@ -6,8 +6,8 @@ use direct_access::Slot;
 use direct_access::listener::ListenerParameters;
 use direct_access::settings::Manage;
 
-use super::{Facts, Holder, Modification, ObservedListener, Operation};
-use crate::desired::DesiredListener;
+use super::{Facts, Modification, ObservedListener, ObservedRule, Operation, Part};
+use crate::desired::{Certified, DesiredListener};
 
 /// What is to be changed, and what is not although it differs.
 #[derive(Debug, Default)]
@@ -29,23 +29,53 @@ pub(super) fn modifications(
     } else {
         wanted.parameters.clone()
     };
-    let own = (listener.id.clone(), None);
-    all.compare(listener, own, (&declared, &listener.parameters), facts);
+    let mut compare = |part, declared: &ListenerParameters, there: &ListenerParameters| {
+        all.compare(listener, part, (declared, there), facts);
+    };
+    compare(Part::Listener, &declared, &listener.parameters);
     for rule in &listener.rules {
         if let Some(wanted) = wanted.rules.get(&rule.key) {
-            let holder = (listener.id.clone(), Some(rule.id.clone()));
-            let declared = wanted.parameters.forwarding();
-            all.compare(listener, holder, (&declared, &rule.parameters), facts);
+            let part = Part::Rule(rule.id.clone());
+            compare(part, &wanted.parameters.forwarding(), &rule.parameters);
         }
     }
+    for (domain, declared, there) in certificates(listener, wanted) {
+        compare(Part::Domain(domain), &declared, &there);
+    }
     all
+}
+
+/// By domain: the certificate that is declared, and one that is there, another one if there is one.
+fn certificates(
+    listener: &ObservedListener,
+    wanted: &DesiredListener,
+) -> Vec<(String, ListenerParameters, ListenerParameters)> {
+    let mut declared = BTreeMap::new();
+    for (key, rule) in &wanted.rules {
+        if let Certified::Known(id) = &rule.certificate {
+            let certificate = ListenerParameters {
+                certificate: Some(id.into()),
+                ..ListenerParameters::default()
+            };
+            declared.entry(&key.domain).or_insert(certificate);
+        }
+    }
+    let found = |(domain, declared): (&String, ListenerParameters)| {
+        let its = |rule: &&ObservedRule| rule.key.domain == *domain;
+        let mut there = listener.rules.iter().filter(its).map(|one| &one.parameters);
+        let first = there.next()?;
+        let other = there.find(|there| declared.change(there).is_some());
+        let there = other.unwrap_or(first).clone();
+        Some((domain.clone(), declared, there))
+    };
+    declared.into_iter().filter_map(found).collect()
 }
 
 impl Modifications {
     fn compare(
         &mut self,
         listener: &ObservedListener,
-        holder: Holder,
+        part: Part,
         (declared, there): (&ListenerParameters, &ListenerParameters),
         facts: &Facts<'_>,
     ) {
@@ -56,7 +86,8 @@ impl Modifications {
             facts.cluster.owns_listener(listener.name.as_deref()),
             facts.manage >= Manage::Listeners,
         );
-        let known = facts.limits.refused.changes.get(&holder);
+        let place = (listener.id.clone(), part);
+        let known = facts.limits.refused.changes.get(&place);
         let why = match known {
             _ if !ours => {
                 "clb-gate did not make the listener and does not change it; change it there, or declare \
@@ -67,13 +98,14 @@ impl Modifications {
             }
             Some((tried, why)) if *tried == change => why,
             Some(_) | None => {
-                let (listener, rule) = holder;
+                let (listener, part) = place;
+                let modification = Modification {
+                    listener,
+                    part,
+                    change,
+                };
                 self.operations
-                    .push(Operation::Modify(Box::new(Modification {
-                        listener,
-                        rule,
-                        change,
-                    })));
+                    .push(Operation::Modify(Box::new(modification)));
                 return;
             }
         };

@@ -42,6 +42,8 @@ pub struct ObservedRule {
     pub health: HealthCheck,
     /// How it is set up, as far as it can be declared.
     pub parameters: ListenerParameters,
+    /// Its domain gets the requests for hosts that have no rule.
+    pub default: bool,
     /// Its targets.
     pub targets: Vec<ObservedTarget>,
 }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use direct_access::listener::ListenerParameters;
-use direct_access::{CertificateId, Protocol, Slot};
+use direct_access::{Protocol, Slot};
 
-use super::Holder;
 use super::observed::Place;
 use crate::desired::RuleKey;
 
@@ -47,10 +46,8 @@ pub struct NewListeners {
 pub struct NewRule {
     /// Host and path.
     pub key: RuleKey,
-    /// How.
+    /// How, with the certificate that clients are shown over HTTPS.
     pub parameters: ListenerParameters,
-    /// What clients are shown, over HTTPS.
-    pub certificate: Option<CertificateId>,
     /// It gets the requests for hosts that have no rule.
     pub default: bool,
 }
@@ -60,10 +57,23 @@ pub struct NewRule {
 pub struct Modification {
     /// The listener's id.
     pub listener: String,
-    /// The rule's id, at layer 7.
-    pub rule: Option<String>,
+    /// Of which part.
+    pub part: Part,
     /// What changes; what is absent stays.
     pub change: ListenerParameters,
+}
+
+/// What of a listener is changed at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The listener itself.
+    Listener,
+    /// One of its rules, by id.
+    Rule(String),
+    /// The certificate of all rules of a domain; empty for the CLB's own address.
+    Domain(String),
+    /// This domain gets the requests for hosts that have no rule.
+    Default(String),
 }
 
 /// A target to register or to weigh.
@@ -187,8 +197,8 @@ impl Operation {
 
 impl Modification {
     /// What is changed.
-    pub fn holder(&self) -> Holder {
-        (self.listener.clone(), self.rule.clone())
+    pub fn place(&self) -> (String, Part) {
+        (self.listener.clone(), self.part.clone())
     }
 }
 

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use direct_access::Slot;
+use direct_access::listener::ListenerParameters;
 use direct_access::settings::Manage;
 
 use super::modify;
 use super::{
-    DRAIN, Facts, Held, Holder, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation,
-    Place, Plan, Removal, Weighted,
+    DRAIN, Facts, Held, Holder, Modification, NewListeners, NewRule, ObservedListener,
+    ObservedRule, ObservedTarget, Operation, Part, Place, Plan, Removal, Weighted,
 };
 use crate::desired::{Certified, DesiredListener, DesiredRule, DesiredTarget, RuleKey};
 use crate::pod::Fate;
@@ -116,16 +117,23 @@ impl<'a> Builder<'a> {
                 wanted: wanted.map_or(&[], |wanted| &wanted.targets),
             });
             if wanted.is_none() && rule.targets.is_empty() {
-                empty.push(rule.id.clone());
+                empty.push(rule);
             }
         }
-        if !empty.is_empty() && self.may_remove(listener) {
-            let delete = Operation::DeleteRules(listener.id.clone(), empty);
-            self.next.delete_rules.push(delete);
+        if self.may_remove(listener) {
+            let stays = self.default(listener, wanted, &empty);
+            empty.retain(|rule| stays.as_ref() != Some(&rule.key.domain));
+            // A call takes so many: the default's come last.
+            empty.sort_by_key(|rule| rule.default);
+            if !empty.is_empty() {
+                let ids = empty.iter().map(|rule| rule.id.clone()).collect();
+                let delete = Operation::DeleteRules(listener.id.clone(), ids);
+                self.next.delete_rules.push(delete);
+            }
         }
         let mut new = Vec::new();
         for (key, rule) in missing {
-            match self.new_rule(&listener.id, &key, rule) {
+            match self.new_rule(listener, &key, rule) {
                 Ok(rule) => new.push(rule),
                 Err(why) => self.hold(listener.slot(), Held::Rule(key, why)),
             }
@@ -136,10 +144,60 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Looks after the default domain of a listener of ours: the one that is wanted as such; where
+    /// nobody wants one and the present one's rules go, one that is wanted at all. The API deletes none
+    /// that others depend on: returned is the domain whose rules stay for now.
+    fn default(
+        &mut self,
+        listener: &ObservedListener,
+        wanted: Option<&DesiredListener>,
+        empty: &[&ObservedRule],
+    ) -> Option<String> {
+        let present = listener.rules.iter().find(|rule| rule.default)?;
+        let present = &present.key.domain;
+        let goes = |rule: &ObservedRule| empty.iter().any(|gone| gone.id == rule.id);
+        let stays = |rule: &&ObservedRule| !goes(rule);
+        if !listener.rules.iter().any(|rule| !goes(rule)) {
+            return None;
+        }
+        let asked = |rule: &&ObservedRule, default: bool| {
+            let rule = wanted.and_then(|wanted| wanted.rules.get(&rule.key));
+            rule.is_some_and(|rule| rule.default || !default)
+        };
+        let mut left = listener.rules.iter().filter(stays);
+        let named = left.clone().find(|rule| asked(rule, true));
+        let next = match named {
+            Some(named) => named,
+            None if left.clone().any(|rule| rule.key.domain == *present) => return None,
+            None => match left.find(|rule| asked(rule, false)) {
+                Some(next) => next,
+                None => return Some(present.clone()),
+            },
+        };
+        let next = &next.key.domain;
+        if next == present || self.facts.manage < Manage::Listeners {
+            return None;
+        }
+        let modification = Modification {
+            listener: listener.id.clone(),
+            part: Part::Default(next.clone()),
+            change: ListenerParameters::default(),
+        };
+        if let Some((_, why)) = self.facts.limits.refused.changes.get(&modification.place()) {
+            let told = format!("the default host is {present:?} and not {next:?}: {why}");
+            let unchanged = self.plan.unchanged.entry(listener.slot()).or_default();
+            unchanged.push(told);
+            return Some(present.clone());
+        }
+        let modify = Operation::Modify(Box::new(modification));
+        self.next.modify.push(modify);
+        None
+    }
+
     /// Or why it cannot be made now.
     fn new_rule(
         &self,
-        listener: &str,
+        listener: &ObservedListener,
         key: &RuleKey,
         rule: DesiredRule,
     ) -> Result<NewRule, String> {
@@ -147,19 +205,27 @@ impl<'a> Builder<'a> {
             let why = "there is no such rule, and the setting manage: backends may not create one";
             return Err(why.to_owned());
         }
+        // A rule has no mark to tell it from others by: there, nobody could take it away again.
+        if !self.facts.cluster.owns_listener(listener.name.as_deref()) {
+            let why = "there is no such rule, and clb-gate did not make the listener and makes no rules there; make \
+                       the rule there, and pods are bound to it, or choose another port";
+            return Err(why.to_owned());
+        }
         let refused = &self.facts.limits.refused.rules;
-        if let Some(why) = refused.get(&(listener.to_owned(), key.clone())) {
+        if let Some(why) = refused.get(&(listener.id.clone(), key.clone())) {
             return Err(why.clone());
         }
         let certificate = match rule.certificate {
-            Certified::NotNeeded => None,
-            Certified::Known(id) => Some(id),
+            Certified::NotNeeded | Certified::Assumed => None,
+            Certified::Known(id) => Some((&id).into()),
             Certified::Unknown(why) => return Err(why),
         };
         Ok(NewRule {
             key: key.clone(),
-            parameters: rule.parameters,
-            certificate,
+            parameters: ListenerParameters {
+                certificate,
+                ..rule.parameters
+            },
             default: rule.default,
         })
     }

@@ -331,7 +331,7 @@ fn what_may_not_be_changed_is_told() {
     };
     let mut limits = Limits::default();
     let known = (modification.change.clone(), "the API said no".to_owned());
-    limits.refused.changes.insert(modification.holder(), known);
+    limits.refused.changes.insert(modification.place(), known);
     told(
         &planned_within(&wanted, &ours, &limits),
         &["the API said no"],
@@ -364,7 +364,7 @@ fn rules_are_changed_and_what_checks_them_is_not_their_listeners() {
     let [Operation::Modify(modification)] = &plan.operations[..] else {
         panic!("{plan:?}")
     };
-    assert!(modification.rule.is_some());
+    assert!(matches!(modification.part, Part::Rule(_)));
     settle(&wanted, &mut clb);
     assert_eq!(clb[0].rules[0].parameters.session_expire_time, Some(60));
 }
@@ -591,7 +591,7 @@ fn a_rule_is_made_once_its_certificate_is_known() {
     let [Operation::CreateRules(_, made)] = &plan.operations[..] else {
         panic!("{plan:?}")
     };
-    assert_eq!(made[1].certificate, Some(id));
+    assert_eq!(made[1].parameters.certificate, Some((&id).into()));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use super::foresee::{NEW, Outlook};
 use super::model::{Action, Change};
 use crate::desired::{DesiredListener, DesiredTarget, RuleKey};
 use crate::plan::{
-    DRAIN, Modification, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation, Place,
-    Removal, Weighted,
+    DRAIN, Modification, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation, Part,
+    Place, Removal, Weighted,
 };
 use crate::pod::Fate;
 
@@ -75,18 +75,27 @@ impl Scene<'_> {
     fn modify(&self, modification: &Modification) -> Change {
         let Modification {
             listener,
-            rule,
+            part,
             change,
         } = modification;
-        let action = match rule {
-            None => Action::ModifyListener,
-            Some(_) => Action::ModifyRule,
+        let (action, rule) = match part {
+            Part::Listener => (Action::ModifyListener, None),
+            Part::Rule(id) => (Action::ModifyRule, self.rule(listener, id)),
+            Part::Domain(domain) | Part::Default(domain) => {
+                (Action::ModifyRule, Some(domain.clone()))
+            }
+        };
+        let reason = match part {
+            Part::Default(_) => "its host is to get the requests for hosts that have no rule",
+            Part::Listener | Part::Rule(_) | Part::Domain(_) => {
+                "clb-gate made it, and it is not as declared"
+            }
         };
         Change {
             action,
-            rule: rule.as_ref().and_then(|rule| self.rule(listener, rule)),
+            rule,
             parameters: Some(change.clone()),
-            reason: "clb-gate made it, and it is not as declared".to_owned(),
+            reason: reason.to_owned(),
             ..self.on(listener)
         }
     }

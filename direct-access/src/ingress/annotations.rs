@@ -1,0 +1,162 @@
+//! Every annotation that TKE documents for Ingresses, and what becomes of it here; `docs/annotations.md`
+//! is held to it by the same test as to those of Services.
+
+use super::facts::IngressFacts;
+use crate::annotations::{Annotation, BY_TKE, Fate, ingress};
+use crate::names::ingress as own;
+use crate::problem::Problem;
+
+const NO_CLB: Fate = Fate::Declined(
+    "clb-gate makes no CLB for an Ingress; name one with kubernetes.io/ingress.existLbId",
+);
+const OF_THE_CLB: Fate = Fate::Declined(
+    "it is set on the CLB of kubernetes.io/ingress.existLbId, which is not clb-gate's: set it there",
+);
+const ELSEWHERE: Fate = Fate::Declined(
+    "clb-gate binds pods in the CLB's own VPC; name a CLB set up for it with kubernetes.io/ingress.existLbId",
+);
+const NO_CONFIG: Fate = Fate::Declined("TkeServiceConfigs are not read for Ingresses");
+const OF_REDIRECTS: Fate =
+    Fate::Ignored("clb-gate makes no redirects and removes none; auto-rewrite is told");
+const SPREAD: Fate = Fate::Served("http_rules_and_https_rules");
+
+/// All of them.
+pub const ANNOTATIONS: [Annotation; 33] = [
+    ingress(
+        own::CLASS_ANNOTATION,
+        Fate::Served("the_class_is_ours_by_annotation_by_name_or_by_none"),
+    ),
+    ingress(
+        own::EXISTING_LOAD_BALANCER,
+        Fate::Served("existing_load_balancer_refused"),
+    ),
+    ingress("kubernetes.io/ingress.subnetId", NO_CLB),
+    ingress("kubernetes.io/ingress.internetChargeType", NO_CLB),
+    ingress("kubernetes.io/ingress.internetMaxBandwidthOut", NO_CLB),
+    ingress("kubernetes.io/ingress.extensiveParameters", NO_CLB),
+    ingress("kubernetes.io/ingress.qcloud-loadbalance-id", BY_TKE),
+    ingress(own::RULE_MIX, SPREAD),
+    ingress(own::RULE_MIX_BOTH, Fate::Served("rule_mix_both")),
+    ingress(own::HTTP_RULES, SPREAD),
+    ingress(own::HTTPS_RULES, SPREAD),
+    ingress(own::DIRECT_ACCESS, Fate::Served("direct_access_refused")),
+    ingress("ingress.cloud.tencent.com/tke-service-config", NO_CONFIG),
+    ingress(
+        "ingress.cloud.tencent.com/tke-service-config-auto",
+        NO_CONFIG,
+    ),
+    ingress(own::LISTEN_PORTS, Fate::Served("listen_ports")),
+    ingress(own::CERTIFICATE, Fate::Served("certificate")),
+    ingress(
+        own::MODE,
+        Fate::Served("what_belongs_to_others_is_left_alone_without_a_word"),
+    ),
+    ingress(
+        own::AUTO_REWRITE,
+        Fate::Served("where_a_redirect_is_asked_for_nothing_is_forwarded_over_http"),
+    ),
+    ingress("ingress.cloud.tencent.com/rewrite-support", OF_REDIRECTS),
+    ingress("ingress.cloud.tencent.com/auto-rewrite-code", OF_REDIRECTS),
+    ingress("ingress.cloud.tencent.com/pass-to-target", OF_THE_CLB),
+    ingress("ingress.cloud.tencent.com/security-groups", OF_THE_CLB),
+    ingress(
+        "ingress.cloud.tencent.com/modification-protection",
+        OF_THE_CLB,
+    ),
+    ingress("ingress.cloud.tencent.com/deletion-protection", OF_THE_CLB),
+    ingress(
+        "ingress.cloud.tencent.com/loadbalance-retain",
+        Fate::Ignored("the CLB of an Ingress is never deleted"),
+    ),
+    ingress(
+        "ingress.cloud.tencent.com/enable-group",
+        Fate::Ignored(
+            "always on: Ingresses may share a CLB and its listeners; each host and path is the older one's",
+        ),
+    ),
+    ingress(
+        "ingress.cloud.tencent.com/mix-target-prefer",
+        Fate::Declined("a pod is bound by its first address"),
+    ),
+    ingress(
+        "ingress.cloud.tencent.com/enable-grace-shutdown",
+        Fate::Ignored("always on: a pod that is going gets weight 0 first"),
+    ),
+    ingress(
+        "ingress.cloud.tencent.com/enable-grace-shutdown-tkex",
+        Fate::Ignored(
+            "a pod that is not ready is judged by the CLB's own health check, which takes it out of service",
+        ),
+    ),
+    ingress(
+        "ingress.cloud.tencent.com/enable-grace-deletion",
+        Fate::Declined(
+            "the pod's own preStop hook keeps it serving while the CLB drains it; add preStop: {sleep: {seconds: 30}}",
+        ),
+    ),
+    ingress(
+        "ingress.cloud.tencent.com/lb-rs-weight",
+        Fate::Declined("weights are set on pods: ingress.cloud.tencent.com/custom-weight"),
+    ),
+    ingress("ingress.cloud.tencent.com/cross-region-id", ELSEWHERE),
+    ingress("ingress.cloud.tencent.com/cross-vpc-id", ELSEWHERE),
+];
+
+/// Whether an annotation of an Ingress bears on anything here; everything else is pruned.
+pub(super) fn matters(key: &str) -> bool {
+    own::ANNOTATIONS.contains(&key) || declined(key).is_some()
+}
+
+/// What of an Ingress's annotations is asked for and not done.
+pub(super) fn problems(ingress: &IngressFacts) -> Vec<Problem> {
+    let all = ingress.annotations.iter();
+    all.filter_map(|(key, value)| {
+        let why = declined(key)?;
+        // `"false"` asks for nothing.
+        if value == "false" {
+            return None;
+        }
+        let accepted = format!("clb-gate does not do this: {why}");
+        Some(ingress.annotation_problem(key, value, &accepted))
+    })
+    .collect()
+}
+
+fn declined(key: &str) -> Option<&'static str> {
+    let known = ANNOTATIONS.iter().find(|one| one.key == key)?;
+    match known.fate {
+        Fate::Declined(why) => Some(why),
+        Fate::Served(_) | Fate::Ignored(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asking(pairs: &[(&str, &str)]) -> IngressFacts {
+        let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        IngressFacts {
+            annotations: pairs.iter().map(pair).collect(),
+            ..IngressFacts::default()
+        }
+    }
+
+    #[test]
+    fn what_is_declined_is_told_with_its_reason() {
+        assert_eq!(problems(&asking(&[])), []);
+        let told = problems(&asking(&[
+            ("kubernetes.io/ingress.subnetId", "subnet-a"),
+            ("ingress.cloud.tencent.com/deletion-protection", "false"),
+            ("ingress.cloud.tencent.com/enable-group", "true"),
+            (own::DIRECT_ACCESS, "true"),
+        ]));
+        assert_eq!(told.len(), 1);
+        let told = told[0].to_string();
+        assert!(
+            told.contains("subnetId") && told.contains("existLbId"),
+            "{told}"
+        );
+        assert!(!matters("example.com/other") && matters(own::CERTIFICATE));
+    }
+}
