@@ -100,6 +100,8 @@ pub enum Certified {
     Known(CertificateId),
     /// Some: who only looks ahead may not read Secrets.
     Assumed,
+    /// It is being looked up.
+    Sought,
     /// It is not known, for this reason.
     Unknown(String),
 }

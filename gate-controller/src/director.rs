@@ -212,8 +212,18 @@ fn seen(exposure: &Exposure, load_balancer: &str, view: &View) -> Vec<Standing> 
     };
     let held = view.held.get(&exposure.slot()).into_iter().flatten();
     let rule = exposure.rule.as_ref().map(RuleKey::of);
-    let of_others = |held: &&Held| matches!(held, Held::Rule(key, _) if rule.as_ref() != Some(key));
-    let held = held.filter(|held| !of_others(held));
+    let told_here = |held: &&Held| match held {
+        Held::Rule(key, _) => rule.as_ref() == Some(key),
+        // The object is told what is wrong with its certificate.
+        Held::Uncertified(..) => false,
+        Held::OtherProtocol(..)
+        | Held::NoListener(_)
+        | Held::Foreign(_)
+        | Held::Quota(..)
+        | Held::Refused(_)
+        | Held::RefusedTargets(..) => true,
+    };
+    let held = held.filter(told_here);
     let held = held.map(|held| on_slot(held.to_string()));
     let problems = whole.into_iter().chain(held);
     let warned = view.warnings.get(&exposure.slot()).cloned().map(on_slot);

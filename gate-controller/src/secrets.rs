@@ -68,10 +68,7 @@ pub(crate) fn certified(
             (Certified::Unknown(whole), Some(told))
         }
         None if certificates.is_some_and(|all| all.assumed) => (Certified::Assumed, None),
-        None => {
-            let why = format!("Secret {secret} is not read yet");
-            (Certified::Unknown(why), None)
-        }
+        None => (Certified::Sought, None),
     }
 }
 
@@ -177,7 +174,7 @@ mod tests {
         );
         let by_secret = rule(Some(CertificateRef::Secret(secret())));
         let (unread, told) = certified(&by_secret, None);
-        assert!(matches!(unread, Certified::Unknown(_)) && told.is_none());
+        assert_eq!((unread, told), (Certified::Sought, None));
         let mut all = Certificates::default();
         all.insert(secret(), Err("E4011".to_owned()));
         let (bad, told) = certified(&by_secret, Some(&all));

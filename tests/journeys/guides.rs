@@ -1,8 +1,10 @@
 //! What the guides tell users to apply can be applied, and does what the guides say.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use clb_gate_tests::sim::Console;
 use clb_gate_tests::wait::eventually;
 use clb_gate_tests::workload::IMAGE;
 use clb_gate_tests::world::gates;
@@ -11,6 +13,7 @@ use futures::future::try_join_all;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use kube::api::ListParams;
 
@@ -66,11 +69,29 @@ enum Block {
 
 async fn follow(world: &World, page: &Path) -> Result<()> {
     let text = std::fs::read_to_string(page)?;
+    if !text.contains("kind: Ingress\n") {
+        return typed(world, &text, LOAD_BALANCER).await;
+    }
+    // Its ports are the usual ones: on a CLB of its own.
+    let console = Console::buy(&world.namespace).await?;
+    let outcome = typed(world, &text, console.load_balancer.as_str()).await;
+    console.give_back().await?;
+    outcome
+}
+
+async fn typed(world: &World, text: &str, load_balancer: &str) -> Result<()> {
     let (mut applied, mut deployments) = (0, false);
-    for block in blocks(&text) {
+    let mut apps = BTreeSet::new();
+    for block in blocks(text, load_balancer) {
         match block {
             Block::Yaml(yaml) => {
                 apply(world, &yaml).await?;
+                apps.extend(selected(&yaml));
+                if yaml.contains("kind: Ingress\n") {
+                    for app in &apps {
+                        world.webhooks_gate(app, true).await?;
+                    }
+                }
                 deployments |= yaml.contains("kind: Deployment");
                 applied += 1;
             }
@@ -79,6 +100,16 @@ async fn follow(world: &World, page: &Path) -> Result<()> {
     }
     ensure!(applied > 0, "no YAML");
     all_is_well(world, deployments).await
+}
+
+/// The apps that Services select.
+fn selected(yaml: &str) -> Vec<String> {
+    let services = yaml
+        .split("---")
+        .filter(|one| one.contains("kind: Service\n"));
+    let apps = services.filter_map(|one| one.split("selector: {app: ").nth(1));
+    let apps = apps.filter_map(|rest| rest.split('}').next());
+    apps.map(str::to_owned).collect()
 }
 
 async fn apply(world: &World, yaml: &str) -> Result<()> {
@@ -120,7 +151,18 @@ async fn all_is_well(world: &World, deployments: bool) -> Result<()> {
 
 async fn services_are_well(world: &World) -> Result<Result<(), String>> {
     let all = ListParams::default();
+    for ingress in world.api::<Ingress>().list(&all).await? {
+        let status = ingress.status.as_ref();
+        let status = status.and_then(|status| status.load_balancer.as_ref());
+        if status.is_none_or(|status| status.ingress.is_none()) {
+            return Ok(Err(format!("{} has no address", ingress.name_any())));
+        }
+    }
     for service in world.api::<Service>().list(&all).await? {
+        let kind = service.spec.as_ref().and_then(|spec| spec.type_.as_deref());
+        if kind != Some("LoadBalancer") {
+            continue;
+        }
         let status = service
             .status
             .as_ref()
@@ -162,14 +204,14 @@ async fn pods_are_well(world: &World) -> Result<Result<(), String>> {
 }
 
 /// The blocks of a page, in order, with the names of this place.
-fn blocks(text: &str) -> Vec<Block> {
+fn blocks(text: &str, load_balancer: &str) -> Vec<Block> {
     let mut blocks = vec![];
     for part in text.split("\n```") {
         let Some((language, content)) = part.split_once('\n') else {
             continue;
         };
         match language {
-            "yaml" => blocks.push(Block::Yaml(renamed(content))),
+            "yaml" => blocks.push(Block::Yaml(renamed(content, load_balancer))),
             "sh" => blocks.extend(content.lines().map(|line| Block::Shell(line.to_owned()))),
             _ => {}
         }
@@ -177,8 +219,8 @@ fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-fn renamed(yaml: &str) -> String {
+fn renamed(yaml: &str, load_balancer: &str) -> String {
     let image = format!("image: {IMAGE}\n          imagePullPolicy: IfNotPresent");
     let ours = yaml.replace(THEIR_IMAGE, &image);
-    ours.replace(THEIR_LOAD_BALANCER, LOAD_BALANCER) + "\n"
+    ours.replace(THEIR_LOAD_BALANCER, load_balancer) + "\n"
 }

@@ -10,6 +10,7 @@ mod foreign;
 mod guides;
 mod healing;
 mod host;
+mod ingress;
 mod injection;
 mod install;
 mod leader;

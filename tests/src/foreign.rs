@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clb::{
-    BatchTarget, CreateLoadBalancer, Error, InUse, Kind, LoadBalancerType, NonEmpty, Protocol,
-    Target,
+    BatchTarget, CreateLoadBalancer, Error, InUse, Kind, LoadBalancerType, NewRule, NonEmpty,
+    Protocol, Target,
 };
 
 use crate::sim::Console;
@@ -51,6 +51,19 @@ impl Console {
     pub async fn furnish(&self, port: u16, target: SocketAddr) -> Result<()> {
         self.create_listener(Protocol::Tcp, port).await?;
         self.bind_patiently(port, target).await
+    }
+
+    /// Makes a listener with a rule, neither of them clb-gate's.
+    pub async fn furnish_rule(&self, port: u16, domain: &str, url: &str) -> Result<()> {
+        let listener = self.create_listener(Protocol::Http, port).await?;
+        let rule = [NewRule::new(domain, url)];
+        let rules = NonEmpty::new(&rule).context("a rule")?;
+        let made = self
+            .client
+            .create_rules(&self.load_balancer, &listener, rules)
+            .await?;
+        self.client.wait_task(&made.task, DONE).await?;
+        Ok(())
     }
 
     /// Binds a target, however busy the load balancer is with others' changes.

@@ -126,6 +126,44 @@ impl Console {
         Ok(named.collect())
     }
 
+    /// The rules of the listener on a port, as host and path, and the health of each one's targets.
+    pub async fn rules(&self, port: u16) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+        let Some(listener) = self.listener(port).await? else {
+            return Ok(BTreeMap::new());
+        };
+        let found = self
+            .client
+            .describe_target_health(
+                std::slice::from_ref(&self.load_balancer),
+                &[listener.listener_id],
+            )
+            .await?;
+        let listeners = found.into_iter().flat_map(|lb| lb.listeners);
+        let one = |rule: clb::RuleHealth| {
+            let name = format!(
+                "{}{}",
+                rule.domain.unwrap_or_default(),
+                rule.url.unwrap_or_default()
+            );
+            let target = |target: &clb::TargetHealth| {
+                let state = format!("{:?}", target.state());
+                Some((target.address()?.to_string(), state))
+            };
+            (name, rule.targets.iter().filter_map(target).collect())
+        };
+        Ok(listeners
+            .flat_map(|listener| listener.rules)
+            .map(one)
+            .collect())
+    }
+
+    /// Puts a certificate under this id: PEM, with its key.
+    pub async fn put_certificate(&self, id: &str, chain: &str, key: &str) -> Result<()> {
+        let body = serde_json::json!({ "certificate": chain, "key": key }).to_string();
+        self.operator("PUT", &format!("/_sim/certificates/{id}"), &body)
+            .await
+    }
+
     /// What the listeners on a port speak.
     pub async fn protocols(&self, port: u16) -> Result<Vec<String>> {
         let all = self

@@ -91,6 +91,7 @@ fn a_pod_waits_for_its_service_and_for_every_rule() {
         &by_namespace(&pods),
         &Views::default(),
         &HashMap::new(),
+        both.network,
     );
     let told = &verdict.writes[0].1.message;
     assert!(told.contains("0/2"), "{told}");
@@ -139,7 +140,7 @@ fn a_certificate_that_is_not_known_keeps_a_rule_from_being_made_only() {
     });
     let rule = |wanted: &Wanted| listener(wanted, 443).rules[&key("/")].clone();
     let unread = compute(&[plain("web")], &[tls.clone()], None);
-    assert!(matches!(rule(&unread).certificate, Certified::Unknown(_)));
+    assert_eq!(rule(&unread).certificate, Certified::Sought);
     assert_eq!(rule(&unread).targets.len(), 1);
     assert!(unread.problems.is_empty());
     let secret = ObjectRef {

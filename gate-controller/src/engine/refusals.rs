@@ -172,7 +172,7 @@ mod tests {
                 domain: "a.example".to_owned(),
                 url: format!("/{number}"),
             },
-            parameters: direct_access::listener::ListenerParameters::default(),
+            parameters: ListenerParameters::default(),
             default: false,
         };
         let no = Refusal {

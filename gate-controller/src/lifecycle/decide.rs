@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use direct_access::service::{Ingress, ObjectRef};
-use direct_access::{ServiceFacts, names};
+use direct_access::service::Ingress;
+use direct_access::{Kind, Owner, ServiceFacts, names};
 
 use super::adjust::{Adjustment, Traits, adjustment};
 
@@ -33,7 +33,7 @@ pub struct Facts<'a> {
     /// The load balancer that the Service names by either annotation, unless it is one of `ours`.
     pub named: Option<&'a Seen>,
     /// Services by the existing load balancer they name.
-    pub users: &'a BTreeMap<String, ObjectRef>,
+    pub users: &'a BTreeMap<String, Owner>,
     /// What is on load balancers that may have to go, as it was read a moment ago.
     pub contents: &'a BTreeMap<String, Contents>,
     /// What this leader remembers.
@@ -166,8 +166,8 @@ pub enum Notice {
     NotMadeForIt(String),
     /// There are several; this one is kept in addition, because something is on it.
     Surplus(String, Contents),
-    /// Unneeded, but another Service names it as its existing one.
-    Used(String, ObjectRef),
+    /// Unneeded, but another object names it as its existing one.
+    Used(String, Owner),
     /// Unneeded, and somebody else's listeners are on it.
     KeptForStranger(String, usize),
     /// It is gone, and this level may not make another.
@@ -416,9 +416,13 @@ impl fmt::Display for Notice {
             ),
             Self::Used(id, user) => write!(
                 f,
-                "CLB {id}, made for this Service, is not needed here any more, but Service {user} names it in {} (TKE \
-                 refuses that as E4019); it is deleted once that Service names another",
-                names::EXISTING_LOAD_BALANCER
+                "CLB {id}, made for this Service, is not needed here any more, but {user} names it in {} (TKE \
+                 refuses that as E4019); it is deleted once that {} names another",
+                match user.kind {
+                    Kind::Service => names::EXISTING_LOAD_BALANCER,
+                    Kind::Ingress => names::ingress::EXISTING_LOAD_BALANCER,
+                },
+                user.kind.as_str()
             ),
             Self::KeptForStranger(id, foreign) => write!(
                 f,

@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use super::*;
-use crate::desired::tests::service;
+use crate::desired::tests::{front, service};
 
 const UID: &str = "uid-web";
 const TOKEN: &str = "uid-web-1";
@@ -16,7 +16,7 @@ struct Case {
     may_remove: bool,
     ours: Vec<Seen>,
     named: Option<Seen>,
-    users: BTreeMap<String, ObjectRef>,
+    users: BTreeMap<String, Owner>,
     contents: BTreeMap<String, Contents>,
     memory: Memory,
 }
@@ -296,7 +296,7 @@ fn a_strangers_listener_keeps_the_load_balancer_and_not_the_service() {
 #[test]
 fn one_that_another_service_names_stays_until_it_does_not() {
     let mut shared = made(Wish::Nothing).holding("lb-1", 0, 0);
-    let user = service("user").object();
+    let user = service("user").owner();
     shared.users.insert(text("lb-1"), user.clone());
     let decision = shared.decide();
     assert_eq!(decision.step, Step::Wait(Waiting::Person));
@@ -370,7 +370,11 @@ fn every_notice_names_the_load_balancer_and_what_to_do() {
     let all = [
         (Notice::NotMadeForIt(id()), "remove the annotation"),
         (Notice::Surplus(id(), Contents::default()), "delete it"),
-        (Notice::Used(id(), service("user").object()), "E4019"),
+        (
+            Notice::Used(id(), service("user").owner()),
+            "tke-existed-lbid",
+        ),
+        (Notice::Used(id(), front().owner()), "existLbId"),
         (Notice::KeptForStranger(id(), 1), "delete it"),
         (Notice::Gone(id()), "manage: loadbalancers"),
     ];

@@ -113,7 +113,10 @@ impl Lifecycle {
     /// One look and what follows from it; how long nothing else has to be looked at.
     async fn pass(&self, memory: &mut Memory) -> Duration {
         let cluster = &self.shared.cluster;
-        let subjects = cluster.with_services(|all, settings| Subjects::of(all, settings));
+        let mut subjects = cluster.with_services(|all, settings| Subjects::of(all, settings));
+        if !subjects.all.is_empty() {
+            subjects = subjects.used_by(cluster.ingresses().iter());
+        }
         memory.forget(&subjects);
         if subjects.all.is_empty() {
             self.shared.cluster.on_made(Made::default());

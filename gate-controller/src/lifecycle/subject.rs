@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use direct_access::settings::Manage;
-use direct_access::{Judgement, LoadBalancer, ObjectRef, ServiceFacts, Settings, exposures, names};
+use direct_access::{
+    IngressFacts, Judgement, LoadBalancer, Owner, ServiceFacts, Settings, exposures, names,
+};
 
 use super::decide::Wish;
 
@@ -19,8 +21,8 @@ pub(crate) struct Subject {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Subjects {
     pub(crate) all: Vec<Subject>,
-    /// Services by the existing load balancer they name.
-    pub(crate) users: BTreeMap<String, ObjectRef>,
+    /// Who names an existing load balancer, by its id.
+    pub(crate) users: BTreeMap<String, Owner>,
     /// UIDs of all Services there are.
     pub(crate) uids: BTreeSet<String>,
     pub(crate) may_create: bool,
@@ -48,7 +50,7 @@ impl Subjects {
             }
             let wish = wish(service, settings);
             if let Wish::Existing { id, .. } = &wish {
-                subjects.users.insert(id.clone(), service.object());
+                subjects.users.insert(id.clone(), service.owner());
             }
             if touched || matches!(wish, Wish::Made | Wish::Existing { show: true, .. }) {
                 // Whatever order the Services come in.
@@ -62,6 +64,20 @@ impl Subjects {
             subjects.uids = uids;
         }
         subjects
+    }
+
+    /// Ingresses have none made for them, but use the one they name: it stays while they do.
+    #[must_use]
+    pub(crate) fn used_by<'a>(mut self, ingresses: impl Iterator<Item = &'a IngressFacts>) -> Self {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        for ingress in ingresses {
+            if let Some(id) = used(ingress) {
+                self.fingerprint ^= hasher.hash_one((&ingress.uid, id));
+                let user = self.users.entry(id.to_owned());
+                user.or_insert_with(|| ingress.owner());
+            }
+        }
+        self
     }
 
     /// The load balancers that Services name, by either annotation.
@@ -83,6 +99,12 @@ impl Subject {
             }
         }
     }
+}
+
+fn used(ingress: &IngressFacts) -> Option<&str> {
+    let direct = ingress.annotation(names::ingress::DIRECT_ACCESS) == Some("true");
+    let id = ingress.annotation(names::ingress::EXISTING_LOAD_BALANCER);
+    id.filter(|_| direct && !ingress.going)
 }
 
 fn shown(service: &ServiceFacts) -> bool {
@@ -110,7 +132,7 @@ fn wish(service: &ServiceFacts, settings: &Settings) -> Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::tests::service;
+    use crate::desired::tests::{front, service};
 
     fn at(manage: Manage) -> Settings {
         Settings {
@@ -165,6 +187,25 @@ mod tests {
         let key = names::DIRECT_ACCESS.to_owned();
         bad.annotations.insert(key, "yes".to_owned());
         assert_eq!(wishes(&[bad], Manage::LoadBalancers), [Wish::AsIs]);
+    }
+
+    #[test]
+    fn a_load_balancer_that_an_ingress_names_is_used() {
+        let level = at(Manage::LoadBalancers);
+        let services = [unnamed()];
+        let subjects = || Subjects::of(services.iter(), &level);
+        let used = |ingress: IngressFacts| {
+            let seen = subjects().used_by([ingress].iter());
+            (seen.users.get("lb-abcd1234").cloned(), seen.fingerprint)
+        };
+        let going = IngressFacts {
+            going: true,
+            ..front()
+        };
+        assert_eq!(used(going), (None, subjects().fingerprint));
+        let (user, fingerprint) = used(front());
+        assert_eq!(user, Some(front().owner()));
+        assert_ne!(fingerprint, subjects().fingerprint);
     }
 
     #[test]

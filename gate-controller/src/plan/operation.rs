@@ -111,6 +111,8 @@ pub enum Held {
     Quota(usize, Vec<(IpAddr, u16)>),
     /// A rule cannot be made, for the reason given.
     Rule(RuleKey, String),
+    /// A rule cannot be made without its certificate, of which the object itself is told.
+    Uncertified(RuleKey, String),
     /// The API refused to make or change the listener.
     Refused(String),
     /// The API refused these addresses, for the reason given.
@@ -206,7 +208,7 @@ impl Held {
     /// Whether it keeps this address from being bound, under this rule at layer 7.
     pub fn covers(&self, address: (IpAddr, u16), rule: Option<&RuleKey>) -> bool {
         match self {
-            Self::Rule(key, _) => rule == Some(key),
+            Self::Rule(key, _) | Self::Uncertified(key, _) => rule == Some(key),
             Self::OtherProtocol(..) | Self::NoListener(_) | Self::Refused(_) => true,
             Self::Foreign(these) | Self::Quota(_, these) | Self::RefusedTargets(these, _) => {
                 these.contains(&address)
@@ -237,7 +239,9 @@ impl fmt::Display for Held {
                  TOTAL_TARGET_BIND_QUOTA with Tencent Cloud, spread the pods over more listeners, or scale in",
                 waiting.len()
             ),
-            Self::Rule(key, why) => write!(f, "rule {key:?}: {why}", key = key.to_string()),
+            Self::Rule(key, why) | Self::Uncertified(key, why) => {
+                write!(f, "rule {key:?}: {why}", key = key.to_string())
+            }
             Self::Refused(why) => f.write_str(why),
             Self::RefusedTargets(addresses, why) => write!(f, "{}: {why}", shown(addresses)),
         }

@@ -134,8 +134,8 @@ impl<'a> Builder<'a> {
         let mut new = Vec::new();
         for (key, rule) in missing {
             match self.new_rule(listener, &key, rule) {
-                Ok(rule) => new.push(rule),
-                Err(why) => self.hold(listener.slot(), Held::Rule(key, why)),
+                Ok(rule) => new.extend(rule),
+                Err(held) => self.hold(listener.slot(), held),
             }
         }
         if !new.is_empty() {
@@ -194,40 +194,42 @@ impl<'a> Builder<'a> {
         None
     }
 
-    /// Or why it cannot be made now.
+    /// None while its certificate is being looked up; or why it cannot be made now.
     fn new_rule(
         &self,
         listener: &ObservedListener,
         key: &RuleKey,
         rule: DesiredRule,
-    ) -> Result<NewRule, String> {
+    ) -> Result<Option<NewRule>, Held> {
+        let hold = |why: &str| Err(Held::Rule(key.clone(), why.to_owned()));
         if self.facts.manage < Manage::Listeners {
             let why = "there is no such rule, and the setting manage: backends may not create one";
-            return Err(why.to_owned());
+            return hold(why);
         }
         // A rule has no mark to tell it from others by: there, nobody could take it away again.
         if !self.facts.cluster.owns_listener(listener.name.as_deref()) {
             let why = "there is no such rule, and clb-gate did not make the listener and makes no rules there; make \
                        the rule there, and pods are bound to it, or choose another port";
-            return Err(why.to_owned());
+            return hold(why);
         }
         let refused = &self.facts.limits.refused.rules;
         if let Some(why) = refused.get(&(listener.id.clone(), key.clone())) {
-            return Err(why.clone());
+            return hold(why);
         }
         let certificate = match rule.certificate {
             Certified::NotNeeded | Certified::Assumed => None,
             Certified::Known(id) => Some((&id).into()),
-            Certified::Unknown(why) => return Err(why),
+            Certified::Sought => return Ok(None),
+            Certified::Unknown(why) => return Err(Held::Uncertified(key.clone(), why)),
         };
-        Ok(NewRule {
+        Ok(Some(NewRule {
             key: key.clone(),
             parameters: ListenerParameters {
                 certificate,
                 ..rule.parameters
             },
             default: rule.default,
-        })
+        }))
     }
 
     fn group(&mut self, group: &Group<'_>) {

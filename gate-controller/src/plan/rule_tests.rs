@@ -166,6 +166,7 @@ fn what_is_not_known_of_a_certificate_changes_nothing() {
     for certificate in [
         Certified::Unknown("no such Secret".to_owned()),
         Certified::Assumed,
+        Certified::Sought,
         Certified::NotNeeded,
     ] {
         let rule = DesiredRule {
@@ -177,6 +178,29 @@ fn what_is_not_known_of_a_certificate_changes_nothing() {
             []
         );
     }
+}
+
+#[test]
+fn a_rule_waits_for_its_certificate_and_says_so_once_it_is_known_to_be_missing() {
+    let mut clb = vec![];
+    settle(&desired([]), &mut clb);
+    let with = |certificate| {
+        let rule = DesiredRule {
+            certificate,
+            ..DesiredRule::default()
+        };
+        planned(&desired([(key("a.example", "/"), rule)]), &clb)
+    };
+    let sought = with(Certified::Sought);
+    assert!(sought.operations.is_empty() && sought.held.is_empty());
+    let unknown = with(Certified::Unknown("no such Secret".to_owned()));
+    assert!(unknown.operations.is_empty());
+    let held = &unknown.held[&Protocol::Https.at(443)][0];
+    assert!(matches!(held, Held::Uncertified(..)) && held.to_string().contains("no such Secret"));
+    assert!(matches!(
+        &with(Certified::Assumed).operations[..],
+        [Operation::CreateRules(..)]
+    ));
 }
 
 #[test]
@@ -232,7 +256,7 @@ fn the_default_host_is_passed_on_before_its_last_rule_goes() {
 #[test]
 fn who_asks_for_the_default_gets_it_also_later() {
     let mut clb = vec![];
-    let (a, own) = (key("a.example", "/"), key("", "/"));
+    let (a, own) = (key("a.example", "/"), key("z.example", "/"));
     let both = |default| {
         let last = DesiredRule {
             default,
@@ -242,7 +266,7 @@ fn who_asks_for_the_default_gets_it_also_later() {
     };
     settle(&both(false), &mut clb);
     let done = settle(&both(true), &mut clb);
-    assert_eq!(modified(&done)[0].part, Part::Default(String::new()));
+    assert_eq!(modified(&done)[0].part, Part::Default("z.example".to_owned()));
     assert_eq!(settle(&both(true), &mut clb), []);
     // Nobody asks any more: it stays where it is.
     assert_eq!(settle(&both(false), &mut clb), []);

@@ -112,7 +112,7 @@ pub(super) fn follow(world: &World, sighting: &Sighting) -> Lives {
 }
 
 fn subjects(world: &World) -> Subjects {
-    Subjects::of(world.services.iter(), &world.settings)
+    Subjects::of(world.services.iter(), &world.settings).used_by(world.ingresses.iter())
 }
 
 /// One Service's load balancer, as it would be after every step.

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use clb::HealthState;
-use direct_access::Protocol;
 use direct_access::gate::BindingState;
+use direct_access::{Owner, Protocol};
 use gate_controller::desired::Desired;
 use gate_controller::plan::ObservedListener;
 use gate_controller::view::{Seen, Sought};
@@ -73,11 +73,12 @@ async fn a_reused_address_is_freed_seen_free_and_bound_anew() {
 #[tokio::test(start_paused = true)]
 async fn health_of_who_had_the_address_before_does_not_count() {
     let world = World::new(config(100));
-    let mine = service();
+    let mine = Owner::service(service());
     let sought = Sought {
         load_balancer: LOAD_BALANCER,
         slot: Protocol::Tcp.at(80),
-        service: &mine,
+        rule: None,
+        owner: &mine,
         address: target(1).address,
         pod_uid: "uid-other",
     };
