@@ -170,7 +170,7 @@ fn a_certificate_that_is_not_known_keeps_a_rule_from_being_made_only() {
 #[test]
 fn an_unreadable_ingress_holds_its_pods_and_ports() {
     let bad = with(front(), names::ingress::LISTEN_PORTS, "[8080");
-    let wanted = compute(&[plain("web")], &[bad.clone()], None);
+    let wanted = compute(&[plain("web")], std::slice::from_ref(&bad), None);
     assert!(wanted.others.held_pods.contains("uid-a"));
     for port in [80, 443, 8080] {
         assert!(wanted.others.held_slots.contains(&Protocol::Http.at(port)));

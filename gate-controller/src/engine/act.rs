@@ -95,7 +95,8 @@ impl Actor<'_> {
             Operation::CreateListeners(new) => self.create_listeners(new).await,
             Operation::CreateRules(listener, new) => self.create_rules(listener, new).await,
             Operation::Register(targets) => self.register(targets).await,
-            Operation::Modify(modification) => self.modify(modification).await,
+            // Rare and large: it does not have to make every step of a writer so.
+            Operation::Modify(modification) => Box::pin(self.modify(modification)).await,
             Operation::DeleteRules(listener, rules) => self.delete_rules(listener, rules).await,
             Operation::DeleteListener(id, _) => {
                 let id = ListenerId::new(id.clone());

@@ -194,7 +194,7 @@ mod tests {
         let level = at(Manage::LoadBalancers);
         let services = [unnamed()];
         let subjects = || Subjects::of(services.iter(), &level);
-        let used = |ingress: IngressFacts| {
+        let named_by = |ingress: IngressFacts| {
             let seen = subjects().used_by([ingress].iter());
             (seen.users.get("lb-abcd1234").cloned(), seen.fingerprint)
         };
@@ -202,8 +202,8 @@ mod tests {
             going: true,
             ..front()
         };
-        assert_eq!(used(going), (None, subjects().fingerprint));
-        let (user, fingerprint) = used(front());
+        assert_eq!(named_by(going), (None, subjects().fingerprint));
+        let (user, fingerprint) = named_by(front());
         assert_eq!(user, Some(front().owner()));
         assert_ne!(fingerprint, subjects().fingerprint);
     }

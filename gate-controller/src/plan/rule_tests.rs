@@ -90,10 +90,10 @@ fn settle(desired: &Desired, clb: &mut Vec<ObservedListener>) -> Vec<Operation> 
 
 fn modified(operations: &[Operation]) -> Vec<&Modification> {
     fn one(operation: &Operation) -> Option<&Modification> {
-        match operation {
-            Operation::Modify(modification) => Some(modification),
-            _ => None,
+        if let Operation::Modify(modification) = operation {
+            return Some(modification);
         }
+        None
     }
     operations.iter().filter_map(one).collect()
 }
@@ -266,7 +266,10 @@ fn who_asks_for_the_default_gets_it_also_later() {
     };
     settle(&both(false), &mut clb);
     let done = settle(&both(true), &mut clb);
-    assert_eq!(modified(&done)[0].part, Part::Default("z.example".to_owned()));
+    assert_eq!(
+        modified(&done)[0].part,
+        Part::Default("z.example".to_owned())
+    );
     assert_eq!(settle(&both(true), &mut clb), []);
     // Nobody asks any more: it stays where it is.
     assert_eq!(settle(&both(false), &mut clb), []);

@@ -35,8 +35,9 @@ pub(crate) async fn bound(world: &World, targets: usize) -> Duration {
 
 /// Follows the story while the writer works.
 pub(crate) async fn while_it_works<T>(world: &World, story: impl Future<Output = T>) -> T {
+    let writer = Box::pin(world.writer());
     tokio::select! {
-        () = world.writer() => panic!("the writer ended"),
+        () = writer => panic!("the writer ended"),
         told = story => told,
     }
 }
