@@ -133,15 +133,13 @@ pub const ANNOTATIONS: [Annotation; 41] = [
         Fate::Served("good_attributes_are_read"),
     ),
     service(
-        "service.cloud.tencent.com/tke-service-config",
-        Fate::Declined(
-            "TkeServiceConfigs are not watched; declare the same in service.kubernetes.io/service.listenerParameters",
-        ),
+        names::TKE_SERVICE_CONFIG,
+        Fate::Served("what_an_object_declares_holds_for_its_listeners"),
     ),
     service(
         "service.cloud.tencent.com/tke-service-config-auto",
         Fate::Declined(
-            "TkeServiceConfigs are not made; declare what you need in service.kubernetes.io/service.listenerParameters",
+            "clb-gate makes no TkeServiceConfigs; make one yourself and name it in service.cloud.tencent.com/tke-service-config",
         ),
     ),
     service(

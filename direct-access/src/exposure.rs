@@ -16,6 +16,7 @@ use crate::service::{ObjectRef, ServiceFacts, TargetPort};
 use crate::settings::{Network, Ownership, Settings};
 use crate::slot::{Protocol, Slot};
 use crate::specify_protocol::{SpokenPort, spoken};
+use crate::tke_service_config::Configured;
 
 /// One direct-access Service port or Ingress path that selects pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,6 +254,13 @@ fn by_port(
     parameters: &ListenerParameters,
 ) -> Result<Served, Reason> {
     let spoken = spoken(service, parameters)?;
+    let configured = Configured::of(service);
+    let ports: Vec<_> = spoken
+        .ports
+        .iter()
+        .map(|one| (one.protocol, one.port))
+        .collect();
+    let not_applied = configured.not_applied(parameters, &ports, &spoken.held);
     let exposure = |one: SpokenPort| Exposure {
         owner: service.owner(),
         service: service.object(),
@@ -262,7 +270,7 @@ fn by_port(
         rule: None,
         target: one.target,
         selector: service.selector.clone(),
-        parameters: parameters.of(one.protocol),
+        parameters: configured.over(parameters.of(one.protocol), one.protocol, one.port),
     };
     let served = Served {
         exposures: spoken.ports.into_iter().map(exposure).collect(),
@@ -270,6 +278,7 @@ fn by_port(
             spoken.problems,
             annotations::problems(service),
             attributes(service, load_balancer).1,
+            configured.told(not_applied, load_balancer),
         ]
         .concat(),
         held: spoken.held,

@@ -66,7 +66,7 @@ pub struct HealthCheck {
     /// Bad checks in a row until unhealthy, 2 to 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub un_health_num: Option<i64>,
-    /// `TCP` or `HTTP`; `PING` for UDP.
+    /// `TCP` or `HTTP`; `PING` for UDP; `CUSTOM` for both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_type: Option<String>,
     /// Another port than the target's, 1 to 65535; -1 is the target's.
@@ -90,12 +90,23 @@ pub struct HealthCheck {
     /// Where checks come from: 0 the VIP, 1 the range 100.64.0.0/10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_ip_type: Option<i64>,
+    /// `TEXT` or `HEX`: how a `CUSTOM` check writes what it sends and expects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_type: Option<String>,
+    /// What a `CUSTOM` check sends, at most 500 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_context: Option<String>,
+    /// What a `CUSTOM` check expects back, at most 500 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recv_context: Option<String>,
 }
 
 /// Seconds between two checks where nothing else is said (CLB's default).
 const DEFAULT_INTERVAL: i64 = 5;
 /// Seconds a check may take where nothing else is said (CLB's default).
 const DEFAULT_TIMEOUT: i64 = 2;
+/// Characters of what a `CUSTOM` check sends or expects (API reference, `HealthCheck`).
+const LONGEST_CONTEXT: usize = 500;
 
 impl ListenerParameters {
     /// Reads the annotation's value; the error says which field, what was read and what is accepted.
@@ -161,10 +172,15 @@ impl Certificate {
 
 impl HealthCheck {
     fn of(&self, protocol: Protocol) -> Self {
-        let ping = self.check_type.as_deref() == Some("PING");
-        match protocol {
-            Protocol::Udp if ping => self.clone(),
-            Protocol::Udp => Self {
+        let udp = protocol == Protocol::Udp;
+        match self.check_type.as_deref() {
+            Some("CUSTOM") => self.clone(),
+            Some("PING") if udp => self.clone(),
+            Some("PING") => Self {
+                check_type: None,
+                ..self.clone()
+            },
+            _ if udp => Self {
                 check_type: None,
                 check_port: None,
                 http_code: None,
@@ -174,12 +190,41 @@ impl HealthCheck {
                 http_version: None,
                 ..self.clone()
             },
-            Protocol::Tcp | Protocol::TcpSsl | Protocol::Http | Protocol::Https if ping => Self {
-                check_type: None,
-                ..self.clone()
-            },
-            Protocol::Tcp | Protocol::TcpSsl | Protocol::Http | Protocol::Https => self.clone(),
+            _ => self.clone(),
         }
+    }
+
+    /// Whether a check may take as long as the pause between two, which the API refuses; what is not
+    /// declared is as it is there, or as the CLB has it by itself.
+    pub(crate) fn overlaps(&self, there: Option<&Self>) -> bool {
+        let interval = self
+            .interval_time
+            .or(there.and_then(|there| there.interval_time));
+        let timeout = self.time_out.or(there.and_then(|there| there.time_out));
+        timeout.unwrap_or(DEFAULT_TIMEOUT) >= interval.unwrap_or(DEFAULT_INTERVAL)
+    }
+
+    /// What a check over HTTP on a layer-4 listener still lacks.
+    pub(crate) fn lacks_for_http(&self) -> Option<&'static str> {
+        let needed = [
+            ("HttpCheckDomain", &self.http_check_domain),
+            ("HttpVersion", &self.http_version),
+        ];
+        needed
+            .into_iter()
+            .find_map(|(field, value)| value.is_none().then_some(field))
+    }
+
+    /// What a check in the user's own words still lacks.
+    pub(crate) fn lacks_for_custom(&self) -> Option<&'static str> {
+        let needed = [
+            ("ContextType", &self.context_type),
+            ("SendContext", &self.send_context),
+            ("RecvContext", &self.recv_context),
+        ];
+        needed
+            .into_iter()
+            .find_map(|(field, value)| value.is_none().then_some(field))
     }
 
     fn check(&self) -> Result<(), String> {
@@ -196,7 +241,7 @@ impl HealthCheck {
         one_of(
             "HealthCheck.CheckType",
             self.check_type.as_deref(),
-            &["TCP", "HTTP", "PING"],
+            &["TCP", "HTTP", "PING", "CUSTOM"],
         )?;
         one_of(
             "HealthCheck.HttpCheckMethod",
@@ -209,35 +254,65 @@ impl HealthCheck {
             &["HTTP/1.0", "HTTP/1.1"],
         )?;
         self.check_timeout()?;
-        self.check_http()
+        self.check_kind()
     }
 
     fn check_timeout(&self) -> Result<(), String> {
-        let interval = self.interval_time.unwrap_or(DEFAULT_INTERVAL);
-        let timeout = self.time_out.unwrap_or(DEFAULT_TIMEOUT);
-        if timeout < interval {
+        if !self.overlaps(None) {
             return Ok(());
         }
+        let interval = self.interval_time.unwrap_or(DEFAULT_INTERVAL);
+        let timeout = self.time_out.unwrap_or(DEFAULT_TIMEOUT);
         Err(format!(
             "HealthCheck.TimeOut {timeout} s must be smaller than HealthCheck.IntervalTime {interval} s"
         ))
     }
 
-    fn check_http(&self) -> Result<(), String> {
-        if self.check_type.as_deref() != Some("HTTP") {
-            return Ok(());
-        }
-        let needed = [
-            ("HealthCheck.HttpCheckDomain", &self.http_check_domain),
-            ("HealthCheck.HttpVersion", &self.http_version),
-        ];
-        match needed.iter().find(|(_, value)| value.is_none()) {
+    fn check_kind(&self) -> Result<(), String> {
+        let lacks = |lacking: Option<&str>, what: &str| match lacking {
             None => Ok(()),
-            Some((field, _)) => Err(format!(
-                "{field} is needed by an HTTP check of a TCP listener"
-            )),
+            Some(field) => Err(format!("HealthCheck.{field} is needed by {what}")),
+        };
+        match self.check_type.as_deref() {
+            Some("HTTP") => lacks(self.lacks_for_http(), "an HTTP check of a TCP listener"),
+            Some("CUSTOM") => {
+                lacks(self.lacks_for_custom(), "CheckType CUSTOM")?;
+                self.check_context()
+            }
+            _ => Ok(()),
         }
     }
+
+    fn check_context(&self) -> Result<(), String> {
+        let kind = self.context_type.as_deref();
+        one_of("HealthCheck.ContextType", kind, &["TEXT", "HEX"])?;
+        let hex = kind == Some("HEX");
+        let both = [
+            ("SendContext", &self.send_context),
+            ("RecvContext", &self.recv_context),
+        ];
+        for (field, value) in both {
+            let value = value.as_deref().unwrap_or_default();
+            context(value, hex).map_err(|why| format!("HealthCheck.{field} {value:?}: {why}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a `CUSTOM` check can send or expect this (API reference, `HealthCheck`).
+pub(crate) fn context(text: &str, hex: bool) -> Result<(), &'static str> {
+    let visible = |b: u8| (b' '..=b'~').contains(&b);
+    let digit = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
+    if text.is_empty() || text.len() > LONGEST_CONTEXT {
+        return Err("accepted are 1 to 500 characters");
+    }
+    if hex && !(text.len().is_multiple_of(2) && text.bytes().all(digit)) {
+        return Err("accepted with HEX is an even number of the digits 0-9 and A-F");
+    }
+    if !text.bytes().all(visible) {
+        return Err("accepted are visible ASCII characters; write others with HEX");
+    }
+    Ok(())
 }
 
 fn within(field: &str, value: Option<i64>, low: i64, high: i64) -> Result<(), String> {
@@ -271,6 +346,7 @@ mod tests {
     #[case(r#"{"HealthCheck":{"HealthSwitch":0},"Scheduler":"LEAST_CONN","SessionExpireTime":0}"#)]
     #[case(r#"{"HealthCheck":{"CheckType":"HTTP","HttpCheckDomain":"a","HttpVersion":"HTTP/1.1","CheckPort":-1}}"#)]
     #[case(r#"{"Certificate":{"SSLMode":"UNIDIRECTIONAL","CertId":"abcd1234"},"DeregisterTargetRst":true}"#)]
+    #[case(r#"{"HealthCheck":{"CheckType":"CUSTOM","ContextType":"HEX","SendContext":"0A","RecvContext":"FF00"}}"#)]
     #[case(r#"{"Certificate":{"SSLMode":"MUTUAL","CertId":"abcd1234","CertCaId":"efgh5678"},"SniSwitch":1}"#)]
     fn accepts(#[case] text: &str) {
         let parameters = ListenerParameters::parse(text).unwrap();
@@ -287,6 +363,8 @@ mod tests {
     )]
     #[case(Protocol::Udp, r#"{"CheckType":"HTTP","HttpCode":2}"#, None, None)]
     #[case(Protocol::Udp, r#"{"CheckType":"PING"}"#, Some("PING"), None)]
+    #[case(Protocol::Udp, r#"{"CheckType":"CUSTOM"}"#, Some("CUSTOM"), None)]
+    #[case(Protocol::Tcp, r#"{"CheckType":"CUSTOM"}"#, Some("CUSTOM"), None)]
     #[case(Protocol::Tcp, r#"{"CheckType":"PING"}"#, None, None)]
     fn each_protocol_takes_what_it_knows(
         #[case] protocol: Protocol,
@@ -334,6 +412,12 @@ mod tests {
         r#"{"HealthCheck":{"CheckType":"HTTP","HttpVersion":"HTTP/1.1"}}"#,
         "HttpCheckDomain"
     )]
+    #[case(
+        r#"{"HealthCheck":{"CheckType":"CUSTOM","ContextType":"TEXT","SendContext":"a"}}"#,
+        "RecvContext is needed"
+    )]
+    #[case(r#"{"HealthCheck":{"CheckType":"CUSTOM","ContextType":"B64","SendContext":"a","RecvContext":"b"}}"#, "B64")]
+    #[case(r#"{"HealthCheck":{"CheckType":"CUSTOM","ContextType":"HEX","SendContext":"0a","RecvContext":"FF"}}"#, "A-F")]
     #[case(r#"{"SessionExpireTime":10}"#, "SessionExpireTime 10")]
     #[case(r#"{"Certificate":{}}"#, "CertId")]
     #[case(r#"{"Certificate":{"CertId":"a","SSLMode":"NONE"}}"#, "NONE")]

@@ -30,6 +30,8 @@ const OF_HTTP_CHECKS: [&str; 5] = [
     "HttpCheckMethod",
     "HttpVersion",
 ];
+/// What only a check in the user's own words has.
+const OF_CUSTOM_CHECKS: [&str; 3] = ["ContextType", "SendContext", "RecvContext"];
 
 impl ListenerParameters {
     /// What of it differs from what is there.
@@ -45,9 +47,11 @@ impl ListenerParameters {
             // How a check that is off would be done says nothing.
             declared.retain(|field, _| !field.starts_with(CHECK) || field == SWITCH);
         }
-        if !self.checks_http(there) {
-            declared.retain(|field, _| !of_http(field));
-        }
+        let kind = self.kind(there);
+        declared.retain(|field, _| match field.strip_prefix(CHECK) {
+            None => true,
+            Some(inner) => has(kind.as_deref(), inner),
+        });
         let differs = |(field, declared): (String, Value)| {
             let there = whole
                 .get(&field)
@@ -123,25 +127,33 @@ impl ListenerParameters {
         }
     }
 
+    /// Without a time-out and an interval that the API would refuse together, and everything else with
+    /// them: so that one mistake keeps nothing back but itself.
+    #[must_use]
+    pub fn without_overlap(&self, there: &Self) -> Self {
+        let mut parameters = self.clone();
+        if let Some(check) = &mut parameters.health_check
+            && check.overlaps(there.health_check.as_ref())
+        {
+            (check.time_out, check.interval_time) = (None, None);
+        }
+        parameters
+    }
+
     fn merged(&self, check: &HealthCheck, there: &Self) -> HealthCheck {
-        let http = self.checks_http(there);
+        let kind = self.kind(there);
         let there = there.health_check.clone().unwrap_or_default();
         let mut all = object(&there);
         all.extend(object(check));
-        all.retain(|field, _| http || !OF_HTTP_CHECKS.contains(&field.as_str()));
+        all.retain(|field, _| has(kind.as_deref(), field));
         // Both parts were read from the same form.
         serde_json::from_value(Value::Object(all)).unwrap_or_else(|_| check.clone())
     }
 
-    fn checks_http(&self, there: &Self) -> bool {
-        let kind = |of: &Self| {
-            of.health_check
-                .as_ref()
-                .and_then(|check| check.check_type.clone())
-        };
-        // A rule is checked over HTTP where nobody says otherwise; a listener that is, says so.
-        let kind = kind(self).or_else(|| kind(there));
-        kind.is_none_or(|kind| kind == "HTTP")
+    /// The kind of check, where anybody says.
+    fn kind(&self, there: &Self) -> Option<String> {
+        let kind = |of: &Self| of.health_check.as_ref()?.check_type.clone();
+        kind(self).or_else(|| kind(there))
     }
 
     /// By field, as the API names them.
@@ -164,6 +176,8 @@ impl HealthCheck {
     pub(crate) fn with(&self, more: &Self) -> Self {
         let mut all = object(self);
         all.extend(object(more));
+        let kind = more.check_type.as_deref().or(self.check_type.as_deref());
+        all.retain(|field, _| has(kind, field));
         // Both parts are of the same form.
         serde_json::from_value(Value::Object(all)).unwrap_or_else(|_| more.clone())
     }
@@ -182,10 +196,13 @@ impl fmt::Display for Difference {
 const CHECK: &str = "HealthCheck.";
 const SWITCH: &str = "HealthCheck.HealthSwitch";
 
-fn of_http(field: &str) -> bool {
-    field
-        .strip_prefix(CHECK)
-        .is_some_and(|inner| OF_HTTP_CHECKS.contains(&inner))
+/// Whether a check of this kind has the field. A rule is checked over HTTP where nobody says otherwise; a
+/// listener that is, says so.
+fn has(kind: Option<&str>, field: &str) -> bool {
+    if OF_HTTP_CHECKS.contains(&field) {
+        return kind.is_none_or(|kind| kind == "HTTP");
+    }
+    !OF_CUSTOM_CHECKS.contains(&field) || kind == Some("CUSTOM")
 }
 
 /// What the API does where it shows nothing (API reference, `HealthCheck` and `CreateListener`).
@@ -265,6 +282,11 @@ mod tests {
         r#"{"HealthCheck":{"CheckType":"HTTP","HttpCode":2,"TimeOut":3}}"#,
         Some(r#"{"HealthCheck":{"CheckType":"TCP","TimeOut":3}}"#)
     )]
+    #[case::from_http_to_own_words(
+        r#"{"HealthCheck":{"CheckType":"CUSTOM","ContextType":"TEXT","SendContext":"a","RecvContext":"b"}}"#,
+        r#"{"HealthCheck":{"CheckType":"HTTP","HttpCode":2,"TimeOut":3}}"#,
+        Some(r#"{"HealthCheck":{"CheckType":"CUSTOM","ContextType":"TEXT","SendContext":"a","RecvContext":"b","TimeOut":3}}"#)
+    )]
     #[case::another_certificate(
         r#"{"Certificate":{"CertId":"b"}}"#,
         r#"{"Certificate":{"SSLMode":"UNIDIRECTIONAL","CertId":"a"}}"#,
@@ -294,6 +316,32 @@ mod tests {
         assert_eq!(told, "HealthCheck.IntervalTime is 5, declared is 9");
     }
 
+    #[rstest]
+    #[case(
+        r#"{"HealthCheck":{"TimeOut":4,"IntervalTime":4,"HealthNum":2}}"#,
+        PLAIN,
+        r#"{"HealthCheck":{"HealthNum":2}}"#
+    )]
+    #[case(r#"{"HealthCheck":{"TimeOut":5}}"#, PLAIN, r#"{"HealthCheck":{}}"#)]
+    #[case(
+        r#"{"HealthCheck":{"TimeOut":5}}"#,
+        r#"{"HealthCheck":{"IntervalTime":6}}"#,
+        r#"{"HealthCheck":{"TimeOut":5}}"#
+    )]
+    #[case(
+        r#"{"HealthCheck":{"TimeOut":4}}"#,
+        "{}",
+        r#"{"HealthCheck":{"TimeOut":4}}"#
+    )]
+    #[case(r#"{"Scheduler":"WRR"}"#, PLAIN, r#"{"Scheduler":"WRR"}"#)]
+    fn a_check_that_takes_too_long_keeps_back_itself_alone(
+        #[case] declared: &str,
+        #[case] there: &str,
+        #[case] without: &str,
+    ) {
+        assert_eq!(read(declared).without_overlap(&read(there)), read(without));
+    }
+
     fn check() -> impl Strategy<Value = HealthCheck> {
         let number = |low: i64, high: i64| prop::option::of(low..high);
         (
@@ -312,7 +360,8 @@ mod tests {
                         health_num,
                         http_code,
                         source_ip_type,
-                        check_type: [None, Some("TCP"), Some("HTTP"), Some("PING")][kind]
+                        send_context: http_code.map(|code| code.to_string()),
+                        check_type: [None, Some("TCP"), Some("HTTP"), Some("CUSTOM")][kind]
                             .map(str::to_owned),
                         ..HealthCheck::default()
                     }

@@ -42,16 +42,20 @@ pub const SERVICE_TAG: &str = "clb-gate.io/service";
 pub const LISTENER_PARAMETERS: &str = "service.kubernetes.io/service.listenerParameters";
 /// Service annotation with the protocols of each port as a JSON object (TKE's own).
 pub const SPECIFY_PROTOCOL: &str = "service.cloud.tencent.com/specify-protocol";
+/// Service annotation: the `TkeServiceConfig` in the Service's namespace that says how its listeners are
+/// set up (TKE's own).
+pub const TKE_SERVICE_CONFIG: &str = "service.cloud.tencent.com/tke-service-config";
 /// Service annotation; `skip` makes TKE's own controller ignore the object.
 pub const MODE: &str = "service.cloud.tencent.com/mode";
 /// Pod annotation, `"0"` to `"100"`: the weight of this pod's targets (TKE's own).
 pub const CUSTOM_WEIGHT: &str = "service.cloud.tencent.com/custom-weight";
 /// Service annotations that matter here; everything else is pruned when a Service is cached.
-pub const SERVICE_ANNOTATIONS: [&str; 14] = [
+pub const SERVICE_ANNOTATIONS: [&str; 15] = [
     DIRECT_ACCESS,
     EXISTING_LOAD_BALANCER,
     LISTENER_PARAMETERS,
     SPECIFY_PROTOCOL,
+    TKE_SERVICE_CONFIG,
     MODE,
     LOAD_BALANCER_ID,
     CLIENT_TOKEN,

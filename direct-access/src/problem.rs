@@ -58,6 +58,10 @@ pub enum Code {
     SeveralCertificates,
     /// A host is not one.
     Host,
+    /// There is no such `TkeServiceConfig`.
+    ConfigNotFound,
+    /// The name of a `TkeServiceConfig` is one that TKE keeps for itself.
+    ConfigName,
 }
 
 impl Code {
@@ -82,6 +86,8 @@ impl Code {
             Self::SeveralDefaultCertificates => "E4048",
             Self::SeveralCertificates => "E4049",
             Self::Host => "E4052",
+            Self::ConfigNotFound => "E4043",
+            Self::ConfigName => "E4051",
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::exposure::Reason;
 use crate::names;
 use crate::owner::Owner;
 use crate::problem::Problem;
+use crate::tke_service_config::Named;
 
 /// Which object something belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,6 +88,8 @@ pub struct ServiceFacts {
     pub finalizer: bool,
     /// `status.loadBalancer.ingress`.
     pub ingress: Vec<Ingress>,
+    /// What its annotation `tke-service-config` leads to, joined by whoever looks after listeners.
+    pub config: Named,
 }
 
 /// An address at which the Service says it is reached.
@@ -130,6 +133,7 @@ impl ServiceFacts {
                 .unwrap_or_default(),
             finalizer: finalizers.iter().any(|name| name == names::FINALIZER),
             ingress: ingress.into_iter().map(shown).collect(),
+            config: Named::default(),
         }
     }
 

@@ -4,32 +4,41 @@
 //! Whatever is not in the object stays as it is on the CLB, also when it is taken out again (TKE's own
 //! merge). What cannot be applied is named, one by one, and everything else applies.
 
+mod fit;
+mod named;
+#[cfg(test)]
+mod named_tests;
+mod part;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde_json::Value;
 
 use crate::listener::ListenerParameters;
 use crate::slot::{Protocol, Slot};
 
+pub(crate) use named::Configured;
+pub use named::{Named, Read, bandwidth};
+
 /// A `TkeServiceConfig` as far as it can be applied.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TkeServiceConfig {
     /// Of layer 4: TCP, UDP and `TCP_SSL` listeners.
     pub l4: BTreeMap<Slot, L4Listener>,
     /// Of layer 7: HTTP and HTTPS listeners.
     pub l7: BTreeMap<Slot, L7Listener>,
     /// Mbit/s of the whole CLB, 0 to 2048.
-    pub bandwidth: Option<i64>,
+    pub bandwidth: Option<u32>,
 }
 
 /// What is declared of a layer-4 listener.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct L4Listener {
+    /// Where it is declared, e.g. `spec.loadBalancer.l4Listeners[0]`.
+    pub field: String,
     /// Whose: a listener of another protocol in the same place is not meant.
     pub protocol: Protocol,
     /// How.
@@ -37,8 +46,10 @@ pub struct L4Listener {
 }
 
 /// What is declared of a layer-7 listener.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct L7Listener {
+    /// Where it is declared, e.g. `spec.loadBalancer.l7Listeners[0]`.
+    pub field: String,
     /// Whose.
     pub protocol: Protocol,
     /// The domain that answers for domains without a rule.
@@ -48,7 +59,7 @@ pub struct L7Listener {
 }
 
 /// What is declared of a rule.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct L7Rule {
     /// How.
     pub parameters: ListenerParameters,
@@ -76,9 +87,9 @@ impl TkeServiceConfig {
     }
 
     /// What is declared of the layer-4 listener of this protocol at this port.
-    pub fn l4(&self, protocol: Protocol, port: u16) -> Option<&ListenerParameters> {
+    pub fn l4(&self, protocol: Protocol, port: u16) -> Option<&L4Listener> {
         let declared = self.l4.get(&protocol.at(port))?;
-        (declared.protocol == protocol).then_some(&declared.parameters)
+        (declared.protocol == protocol).then_some(declared)
     }
 
     /// What is declared of a rule.
@@ -93,28 +104,39 @@ impl TkeServiceConfig {
         rules.get(&(domain.to_owned(), url.to_owned()))
     }
 
-    /// Listeners that it speaks of and the object it is for does not have.
-    pub fn unmatched(&self, has: impl Fn(Protocol, u16) -> bool) -> Vec<NotApplied> {
-        let l4 = self
-            .l4
-            .iter()
-            .map(|(slot, one)| ("l4Listeners", slot, one.protocol));
-        let l7 = self
-            .l7
-            .iter()
-            .map(|(slot, one)| ("l7Listeners", slot, one.protocol));
-        let absent = l4
-            .chain(l7)
-            .filter(|(_, slot, protocol)| !has(*protocol, slot.port));
-        absent
-            .map(|(field, slot, protocol)| NotApplied {
-                field: format!("spec.loadBalancer.{field}"),
-                value: format!("{protocol}:{}", slot.port),
-                why: "there is no such port; accepted are protocol and port of a listener of the Service or Ingress"
-                    .to_owned(),
-            })
-            .collect()
+    /// Layer-4 listeners that it speaks of and the Service it is for does not have. Those of layer 7 are
+    /// an Ingress's: one object may be for both.
+    pub fn unmatched_l4(&self, has: impl Fn(Protocol, u16) -> bool) -> Vec<NotApplied> {
+        let all = self.l4.iter();
+        unmatched(
+            all.map(|(slot, one)| (*slot, one.protocol, &one.field)),
+            has,
+        )
     }
+
+    /// Layer-7 listeners that it speaks of and the Ingress it is for does not have.
+    pub fn unmatched_l7(&self, has: impl Fn(Protocol, u16) -> bool) -> Vec<NotApplied> {
+        let all = self.l7.iter();
+        unmatched(
+            all.map(|(slot, one)| (*slot, one.protocol, &one.field)),
+            has,
+        )
+    }
+}
+
+fn unmatched<'a>(
+    declared: impl Iterator<Item = (Slot, Protocol, &'a String)>,
+    has: impl Fn(Protocol, u16) -> bool,
+) -> Vec<NotApplied> {
+    let absent = declared.filter(|(slot, protocol, _)| !has(*protocol, slot.port));
+    absent
+        .map(|(slot, protocol, field)| NotApplied {
+            field: field.clone(),
+            value: format!("{protocol}:{}", slot.port),
+            why: "there is no such port here; accepted are protocol and port of a listener of this object"
+                .to_owned(),
+        })
+        .collect()
 }
 
 impl ListenerParameters {
@@ -126,15 +148,5 @@ impl ListenerParameters {
             all.health_check = Some(base.with(top));
         }
         all
-    }
-}
-
-impl fmt::Display for NotApplied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} is {}, and is not applied: {}",
-            self.field, self.value, self.why
-        )
     }
 }

@@ -1,16 +1,20 @@
 //! What the watches have told: Services, Ingresses, pods and settings, pruned. Everything else asks here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use direct_access::network::{ClusterFacts, NodeFacts};
+use direct_access::tke_service_config::Read;
 use direct_access::{
     CertificateRef, IngressFacts, IngressJudgement, Kind, ObjectRef, Owner, ServiceFacts, Settings,
     ingress_exposures,
 };
 use parking_lot::Mutex;
+use runtime::watch::Offered;
 use runtime::{Change, Key};
 use tokio::sync::watch;
 
+use crate::configs::Configs;
 use crate::desired::{Asked, PodsByNamespace, Wanted, by_namespace, wanted};
 use crate::lifecycle::Made;
 use crate::pod::PodRecord;
@@ -28,6 +32,7 @@ struct State {
     services: HashMap<Key, ServiceFacts>,
     ingresses: HashMap<Key, IngressFacts>,
     certificates: Certificates,
+    configs: Configs,
     pods: HashMap<Key, PodRecord>,
     settings: Settings,
     nodes: HashMap<Key, NodeFacts>,
@@ -56,7 +61,10 @@ impl Cluster {
         match change {
             Change::Applied(key, service) => state.apply_service(key, service),
             Change::Deleted(key) => _ = state.services.remove(&key),
-            Change::Restarted(all) => state.services = all.into_iter().collect(),
+            Change::Restarted(all) => {
+                state.services = all.into_iter().collect();
+                state.join();
+            }
         }
         drop(state);
         self.tell();
@@ -125,6 +133,24 @@ impl Cluster {
         state.certificates = certificates;
         drop(state);
         self.tell();
+    }
+
+    /// Takes in what the watch of `TkeServiceConfig`s told; told on only where a Service names what changed.
+    pub fn on_configs(&self, news: Offered<Arc<Read>>) {
+        let mut state = self.state.lock();
+        state.configs.take_in(news);
+        if state.join() {
+            drop(state);
+            self.tell();
+        }
+    }
+
+    /// Joins Services that were read elsewhere with the `TkeServiceConfig`s they name.
+    pub fn join(&self, services: &mut [ServiceFacts]) {
+        let state = self.state.lock();
+        for service in services {
+            state.configs.join(service);
+        }
     }
 
     /// Takes in what the pod watch told.
@@ -267,8 +293,21 @@ impl Cluster {
 }
 
 impl State {
+    /// Joins all Services with what they name; whether that is something else than before.
+    fn join(&mut self) -> bool {
+        let Self {
+            services, configs, ..
+        } = self;
+        let mut other = false;
+        for service in services.values_mut() {
+            other |= configs.join(service);
+        }
+        other
+    }
+
     /// What is older than what is known is not news: a write's answer may overtake the watch.
-    fn apply_service(&mut self, key: Key, service: ServiceFacts) {
+    fn apply_service(&mut self, key: Key, mut service: ServiceFacts) {
+        self.configs.join(&mut service);
         let known = self.services.get(&key);
         if known.is_none_or(|known| known.uid != service.uid || known.version <= service.version) {
             self.services.insert(key, service);

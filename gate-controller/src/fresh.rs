@@ -37,7 +37,9 @@ impl Fresh {
 
     /// What a load balancer should hold, by what the API server says now.
     pub async fn desired(&self, load_balancer: &str) -> Result<Desired, CallError> {
-        let services = self.services(None).await?;
+        let mut services = self.services(None).await?;
+        // Nothing is removed for what these say, so what is known of them is fresh enough.
+        self.cluster.join(&mut services);
         let ingresses = self.ingresses(None).await?;
         let pods = self.pods().await?;
         let ledger: BTreeSet<_> = [load_balancer.to_owned()].into();

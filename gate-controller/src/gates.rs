@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use direct_access::Exposure;
 use direct_access::condition::{Condition, Status};
 use direct_access::gate::ORPHAN_AFTER;
 use direct_access::network::Refusal;
+use direct_access::{Exposure, names};
 use runtime::{CallError, News};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{Shared, reference};
 use crate::health::Waiting;
 use crate::judge::{Unselected, Verdict, judge};
-use crate::pod::PodRecord;
+use crate::pod::{DEFAULT_WEIGHT, PodRecord};
 use crate::status;
 
 /// Status patches in flight: enough for 100 a second at 150 ms each.
@@ -207,6 +207,23 @@ impl Gates {
         }
         for (pod, refusal) in &verdict.unreachable {
             self.tell_unreachable(memory, pod, *refusal);
+        }
+        for pod in &verdict.misweighted {
+            self.tell_weight(memory, pod);
+        }
+    }
+
+    /// Told again where it was changed into another that is none.
+    fn tell_weight(&self, memory: &mut Memory, pod: &PodRecord) {
+        let value = pod.bad_weight.as_deref().unwrap_or_default();
+        if memory.told.insert(format!("weight {} {value}", pod.uid)) {
+            let note = format!(
+                "Pod {}: metadata.annotations[{}] is {value:?}; accepted are the numbers 0 to 100; its targets have \
+                 weight {DEFAULT_WEIGHT} until then",
+                pod.object(),
+                names::CUSTOM_WEIGHT
+            );
+            self.event(pod, News::warning("NotServed", "Gate", note));
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Verdict {
     pub ungated: Vec<PodRecord>,
     /// Exposed pods without the gate that the CLB cannot reach.
     pub unreachable: Vec<(PodRecord, Refusal)>,
+    /// Exposed pods that ask for a weight that is none.
+    pub misweighted: Vec<PodRecord>,
     /// UIDs of live, gated, unlatched pods that nothing selects.
     pub unselected: BTreeSet<String>,
     network: Conclusion,
@@ -76,6 +78,9 @@ impl Verdict {
             .iter()
             .filter(|exposure| pod.selected_by(&exposure.selector))
             .collect();
+        if pod.bad_weight.is_some() && !mine.is_empty() {
+            self.misweighted.push(pod.clone());
+        }
         let reach = pod.network.reach(self.network);
         if !pod.gated {
             if !mine.is_empty() {
@@ -301,6 +306,22 @@ mod tests {
             [("b", Refusal::HostNetwork)]
         );
         assert!(verdict.writes.is_empty());
+    }
+
+    #[test]
+    fn a_weight_that_is_none_is_told_where_it_would_count() {
+        let heavy = PodRecord {
+            bad_weight: Some("heavy".into()),
+            ..pod("a", 1)
+        };
+        let ungated = PodRecord {
+            gated: false,
+            ..heavy.clone()
+        };
+        for (pod, exposed, told) in [(&heavy, true, 1), (&ungated, true, 1), (&heavy, false, 0)] {
+            let verdict = judged(std::slice::from_ref(pod), &HashMap::new(), exposed);
+            assert_eq!(verdict.misweighted.len(), told);
+        }
     }
 
     #[test]

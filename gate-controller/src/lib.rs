@@ -10,6 +10,7 @@ pub mod canary;
 pub mod certificates;
 pub mod cloud;
 pub mod cluster;
+pub mod configs;
 pub mod desired;
 pub mod director;
 pub mod engine;

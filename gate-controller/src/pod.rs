@@ -65,6 +65,8 @@ pub struct PodRecord {
     pub weight: u8,
     /// The same under rules of an Ingress.
     pub rule_weight: u8,
+    /// What it asks for as its weight, where that is none: it has the default then.
+    pub bad_weight: Option<Box<str>>,
 }
 
 impl PodRecord {
@@ -75,11 +77,9 @@ impl PodRecord {
         let status = pod.status.unwrap_or_default();
         let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
         let containers_ready = condition(&status, "ContainersReady");
-        let weight = |key| {
-            let weight = annotation(key).and_then(|text| text.parse().ok());
-            weight.filter(|weight| *weight <= HEAVIEST)
-        };
-        let own_weight = weight(names::CUSTOM_WEIGHT).unwrap_or(DEFAULT_WEIGHT);
+        let asked = annotation(names::CUSTOM_WEIGHT);
+        let own_weight = asked.and_then(weight).unwrap_or(DEFAULT_WEIGHT);
+        let under_rules = annotation(names::ingress::CUSTOM_WEIGHT);
         Self {
             version: meta
                 .resource_version
@@ -101,9 +101,12 @@ impl PodRecord {
                 .map(|time| time.0),
             condition: condition(&status, names::GATE).map(observed),
             latched_ip: annotation(names::LATCHED_IP).cloned(),
-            ports: spec.containers.iter().flat_map(named_ports).collect(),
+            ports: serving(&spec).flat_map(named_ports).collect(),
             weight: own_weight,
-            rule_weight: weight(names::ingress::CUSTOM_WEIGHT).unwrap_or(own_weight),
+            rule_weight: under_rules.and_then(weight).unwrap_or(own_weight),
+            bad_weight: asked
+                .filter(|text| weight(text).is_none())
+                .map(|text| text.as_str().into()),
             namespace: meta.namespace.unwrap_or_default(),
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
@@ -195,6 +198,18 @@ fn observed(condition: &PodCondition) -> Observed {
     }
 }
 
+/// 0 to 100, as TKE documents it.
+fn weight(text: &String) -> Option<u8> {
+    text.parse().ok().filter(|weight| *weight <= 100)
+}
+
+/// Containers that run as long as the pod: its own, then its sidecars, as Kubernetes looks for a named port.
+fn serving(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    let sidecar = |one: &&Container| one.restart_policy.as_deref() == Some("Always");
+    let sidecars = spec.init_containers.iter().flatten().filter(sidecar);
+    spec.containers.iter().chain(sidecars)
+}
+
 fn named_ports(container: &Container) -> impl Iterator<Item = (String, u16)> + '_ {
     let ports = container.ports.as_deref().unwrap_or_default();
     ports
@@ -229,6 +244,7 @@ pub(crate) mod tests {
             ports: vec![("http".to_owned(), 8080)],
             weight: DEFAULT_WEIGHT,
             rule_weight: DEFAULT_WEIGHT,
+            bad_weight: None,
         }
     }
 
@@ -249,6 +265,26 @@ pub(crate) mod tests {
         let whole = serde_json::json!({"metadata": {"name": "a", "annotations": annotations}});
         let pod = PodRecord::prune(serde_json::from_value(whole).unwrap());
         assert_eq!(pod.weight, weight);
+        let good = value.is_none_or(|value| value == weight.to_string());
+        assert_eq!(pod.bad_weight.as_deref(), value.filter(|_| !good));
+    }
+
+    /// Kubernetes knows the ports of sidecars too, which are init containers that go on running.
+    #[test]
+    fn a_named_port_may_be_a_sidecars() {
+        let port = |name: &str, number| json!([{"name": name, "containerPort": number}]);
+        let whole = json!({"metadata": {"name": "a"}, "spec": {
+            "containers": [{"name": "app", "ports": port("app", 1)}, {"name": "more", "ports": port("proxy", 3)}],
+            "initContainers": [
+                {"name": "setup", "ports": port("setup", 4)},
+                {"name": "mesh", "restartPolicy": "Always", "ports": port("proxy", 2)},
+                {"name": "logs", "restartPolicy": "Always", "ports": port("logs", 5)}]}});
+        let pod = PodRecord::prune(serde_json::from_value(whole).unwrap());
+        let of = |name: &str| pod.port(&TargetPort::Name(name.to_owned()));
+        assert_eq!(
+            [of("app"), of("proxy"), of("logs"), of("setup")],
+            [Some(1), Some(3), Some(5), None]
+        );
     }
 
     #[rstest]

@@ -31,7 +31,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::pod::PodRecord;
 use crate::view::Views;
-use crate::{canary, heal, health, ingress_status, secrets};
+use crate::{canary, configs, heal, health, ingress_status, secrets};
 
 /// What a controller process is started with.
 #[derive(Clone, Debug)]
@@ -257,6 +257,7 @@ pub(crate) async fn fill(
         readiness.handle("pods"),
     );
     fill_network(supervisor, client, cluster, readiness);
+    configs::follow(supervisor, client, cluster, readiness);
     let tke = tke_config(client).await;
     let (cluster, cloud) = (Arc::clone(cluster), cloud.clone());
     watch::spawn(

@@ -5,6 +5,8 @@
 //! what it wants. The initial list is delivered once, whole, as [`Change::Restarted`]; so is every
 //! later list, whenever the API server could not continue the watch.
 
+mod offered;
+
 use std::{collections::HashMap, fmt, fmt::Debug, mem};
 
 use futures::{Stream, StreamExt};
@@ -19,6 +21,8 @@ use crate::{
     ready::ReadyHandle,
     supervise::{BoxError, Supervisor},
 };
+
+pub use offered::{Offered, spawn_offered};
 
 /// Objects to a list page. Pages are decoded whole before they are pruned, so this bounds the peak:
 /// 50 pods of 40 KB are 2 MB.

@@ -4,6 +4,7 @@
 //! disturb clb-gate itself take the stage alone.
 
 mod bad_input;
+mod config;
 mod created;
 mod data_path;
 mod foreign;

@@ -2,16 +2,49 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::part::Part;
 use super::{L4Listener, L7Listener, L7Rule, NotApplied, TkeServiceConfig};
 use crate::listener::{HealthCheck, ListenerParameters};
 use crate::slot::Protocol;
 
 /// Seconds of session persistence where only `enable: true` is said (TKE's documentation).
 const DEFAULT_SESSION: i64 = 30;
-const NOT_SERVED: &str = "clb-gate does not set this";
-const UNKNOWN: &str = "no such field in TKE's documentation";
+
+/// What a check may be.
+#[derive(Clone, Copy)]
+struct Kinds {
+    accepted: &'static [&'static str],
+    /// Whether it may be over HTTP: then it has more fields.
+    http: bool,
+    /// Whether it may be in the user's own words, and on a port of its own.
+    layer4: bool,
+}
+
+const STREAM: Kinds = Kinds {
+    accepted: &["TCP", "HTTP", "CUSTOM"],
+    http: true,
+    layer4: true,
+};
+const DATAGRAM: Kinds = Kinds {
+    accepted: &["PING", "CUSTOM"],
+    http: false,
+    layer4: true,
+};
+const RULE: Kinds = Kinds {
+    accepted: &["TCP", "HTTP"],
+    http: true,
+    layer4: false,
+};
+const OF_HTTP: [&str; 5] = [
+    "httpCode",
+    "httpCheckPath",
+    "httpCheckDomain",
+    "httpCheckMethod",
+    "httpVersion",
+];
+const OF_LAYER4: [&str; 4] = ["checkPort", "contextType", "sendContext", "recvContext"];
 
 pub(super) fn config(spec: &Value) -> (TkeServiceConfig, Vec<NotApplied>) {
     let mut told = Vec::new();
@@ -23,42 +56,51 @@ pub(super) fn config(spec: &Value) -> (TkeServiceConfig, Vec<NotApplied>) {
         return (config, told);
     };
     let mut part = Part::of(&whole, "spec.loadBalancer".to_owned(), &mut told);
-    config.bandwidth = part.number("internetMaxBandwidthOut", 0, 2048);
+    let bandwidth = part.number("internetMaxBandwidthOut", 0, 2048);
+    config.bandwidth = bandwidth.and_then(|number| u32::try_from(number).ok());
     let (l4, l7) = (part.list("l4Listeners"), part.list("l7Listeners"));
     part.end(&[]);
     for (field, value) in l4 {
-        if let Some((port, listener)) = l4_listener(&mut Part::of(&value, field, &mut told)) {
-            config.l4.insert(listener.protocol.at(port), listener);
+        let mut section = Part::of(&value, field.clone(), &mut told);
+        if let Some((port, listener)) = l4_listener(&mut section, field) {
+            let place = (listener.protocol, port);
+            section.first(&mut config.l4, place, listener);
         }
     }
     for (field, value) in l7 {
-        if let Some((port, listener)) = l7_listener(&value, field, &mut told) {
-            config.l7.insert(listener.protocol.at(port), listener);
+        if let Some((port, listener)) = l7_listener(&value, field.clone(), &mut told) {
+            let place = (listener.protocol, port);
+            let mut section = Part::of(&Value::Null, field, &mut told);
+            section.first(&mut config.l7, place, listener);
         }
     }
     (config, told)
 }
 
-fn l4_listener(section: &mut Part<'_>) -> Option<(u16, L4Listener)> {
+fn l4_listener(section: &mut Part<'_>, field: String) -> Option<(u16, L4Listener)> {
     let protocol = section.one_of("protocol", &["TCP", "UDP", "TCP_SSL"]);
     let port = section.port();
+    let kinds = match protocol.as_deref() {
+        Some("UDP") => DATAGRAM,
+        _ => STREAM,
+    };
     let parameters = ListenerParameters {
         scheduler: section.one_of("scheduler", &["WRR", "LEAST_CONN"]),
         session_expire_time: session(section),
-        health_check: health_check(section, &["TCP", "HTTP", "PING"]),
+        health_check: health_check(section, kinds),
         ..ListenerParameters::default()
     };
-    section.end(&["proxyProtocol"]);
+    section.end(&["proxyProtocol", "listenerName"]);
     let protocol = match protocol.as_deref() {
         Some("TCP") => Protocol::Tcp,
         Some("UDP") => Protocol::Udp,
         Some("TCP_SSL") => Protocol::TcpSsl,
         _ => return section.needs("protocol"),
     };
-    let parameters = parameters.of(protocol);
     Some((
         port?,
         L4Listener {
+            field,
             protocol,
             parameters,
         },
@@ -70,7 +112,7 @@ fn l7_listener(
     field: String,
     told: &mut Vec<NotApplied>,
 ) -> Option<(u16, L7Listener)> {
-    let mut section = Part::of(value, field, told);
+    let mut section = Part::of(value, field.clone(), told);
     let protocol = section.one_of("protocol", &["HTTP", "HTTPS"]);
     let port = section.port();
     let default_server = section.text("defaultServer");
@@ -81,6 +123,7 @@ fn l7_listener(
         "sniSwitch",
         "defaultDomain",
         "ruleDefault",
+        "listenerName",
     ]);
     let protocol = match protocol.as_deref() {
         Some("HTTP") => Protocol::Http,
@@ -93,6 +136,7 @@ fn l7_listener(
         domain(&value, field, (&mut rules, &mut *told));
     }
     let listener = L7Listener {
+        field,
         protocol,
         default_server,
         rules,
@@ -117,13 +161,37 @@ fn domain(value: &Value, field: String, (rules, told): (&mut Rules, &mut Vec<Not
             parameters: ListenerParameters {
                 scheduler: part.one_of("scheduler", &["WRR", "LEAST_CONN", "IP_HASH"]),
                 session_expire_time: session(&mut part),
-                health_check: health_check(&mut part, &["TCP", "HTTP"]),
+                health_check: health_check(&mut part, RULE),
                 ..ListenerParameters::default()
             },
         };
+        overlap(&rule, &mut part);
         wildcard(&domain, &mut rule, &mut part);
         part.end(&[]);
-        rules.insert((domain.clone(), url), rule);
+        let key = (domain.clone(), url);
+        if rules.contains_key(&key) {
+            part.tell(
+                "url",
+                &key.1,
+                "this path of this domain was declared before; the first holds",
+            );
+        } else {
+            rules.insert(key, rule);
+        }
+    }
+}
+
+/// The documentation's own sample has it so: told, and the API judges.
+fn overlap(rule: &L7Rule, part: &mut Part<'_>) {
+    if let Some(check) = &rule.parameters.health_check
+        && let (Some(timeout), Some(interval)) = (check.time_out, check.interval_time)
+        && timeout >= interval
+    {
+        part.tell(
+            "healthCheck.timeout",
+            &timeout.to_string(),
+            &super::fit::too_long(interval),
+        );
     }
 }
 
@@ -153,179 +221,44 @@ fn session(part: &mut Part<'_>) -> Option<i64> {
     }
 }
 
-fn health_check(part: &mut Part<'_>, kinds: &[&str]) -> Option<HealthCheck> {
+fn health_check(part: &mut Part<'_>, kinds: Kinds) -> Option<HealthCheck> {
     let value = part.take("healthCheck")?;
     let mut inner = part.inner(&value, "healthCheck");
     let enabled = inner.enabled()?;
-    let check = HealthCheck {
+    let mut check = HealthCheck {
         health_switch: Some(i64::from(enabled)),
         time_out: inner.number("timeout", 2, 60),
         interval_time: inner.number("intervalTime", 2, 300),
         health_num: inner.number("healthNum", 2, 10),
         un_health_num: inner.number("unHealthNum", 2, 10),
-        check_type: inner.one_of("checkType", kinds),
-        check_port: inner.number("checkPort", 1, 65535),
-        http_code: inner.number("httpCode", 1, 31),
-        http_check_path: inner.text("httpCheckPath"),
-        http_check_domain: inner.text("httpCheckDomain"),
-        http_check_method: inner.one_of("httpCheckMethod", &["HEAD", "GET"]),
-        http_version: inner.one_of("httpVersion", &["HTTP/1.0", "HTTP/1.1"]),
+        check_type: inner.one_of("checkType", kinds.accepted),
         source_ip_type: inner.number("sourceIpType", 0, 1),
+        ..HealthCheck::default()
     };
-    if let (Some(timeout), Some(interval)) = (check.time_out, check.interval_time)
-        && timeout >= interval
-    {
-        // The documentation's own sample has it so: told, and the API judges.
-        let why = format!(
-            "it must be smaller than intervalTime {interval}, or the CLB may refuse it; it is sent as it is"
+    if kinds.http {
+        check.http_code = inner.number("httpCode", 1, 31);
+        check.http_check_path = inner.path("httpCheckPath");
+        check.http_check_domain = inner.text("httpCheckDomain");
+        check.http_check_method = inner.one_of("httpCheckMethod", &["HEAD", "GET"]);
+        check.http_version = inner.one_of("httpVersion", &["HTTP/1.0", "HTTP/1.1"]);
+    } else {
+        inner.no_field_of(
+            &OF_HTTP,
+            "it is of checks over HTTP, which this listener cannot have",
         );
-        inner.tell("timeout", &timeout.to_string(), &why);
     }
-    inner.end(&["contextType", "sendContext", "recvContext", "extendedCode"]);
+    if kinds.layer4 {
+        check.check_port = inner.number("checkPort", 1, 65535);
+        check.context_type = inner.one_of("contextType", &["TEXT", "HEX"]);
+        let hex = check.context_type.as_deref() == Some("HEX");
+        check.send_context = inner.context("sendContext", hex);
+        check.recv_context = inner.context("recvContext", hex);
+    } else {
+        inner.no_field_of(
+            &OF_LAYER4,
+            "it is of layer-4 listeners; a rule's check has none",
+        );
+    }
+    inner.end(&["extendedCode"]);
     Some(check)
-}
-
-/// One object of the whole: what is taken out of it is read, what is left is told.
-struct Part<'a> {
-    fields: Map<String, Value>,
-    path: String,
-    told: &'a mut Vec<NotApplied>,
-}
-
-impl<'a> Part<'a> {
-    fn of(value: &Value, path: String, told: &'a mut Vec<NotApplied>) -> Self {
-        let fields = value.as_object().cloned();
-        if fields.is_none() && !value.is_null() {
-            told.push(NotApplied {
-                field: path.clone(),
-                value: value.to_string(),
-                why: "an object is accepted".to_owned(),
-            });
-        }
-        let fields = fields.unwrap_or_default();
-        Self { fields, path, told }
-    }
-
-    fn inner(&mut self, value: &Value, name: &str) -> Part<'_> {
-        Part::of(value, format!("{}.{name}", self.path), self.told)
-    }
-
-    /// `null` is as good as absent.
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.fields.remove(name).filter(|value| !value.is_null())
-    }
-
-    fn tell(&mut self, name: &str, value: &str, why: &str) {
-        self.told.push(NotApplied {
-            field: format!("{}.{name}", self.path),
-            value: value.to_owned(),
-            why: why.to_owned(),
-        });
-    }
-
-    fn refuse<T>(&mut self, name: &str, value: &Value, accepted: &str) -> Option<T> {
-        self.tell(name, &value.to_string(), &format!("accepted is {accepted}"));
-        None
-    }
-
-    fn needs<T>(&mut self, name: &str) -> Option<T> {
-        self.tell(
-            name,
-            "absent or unreadable",
-            "nothing of this listener is applied without it",
-        );
-        None
-    }
-
-    fn number(&mut self, name: &str, low: i64, high: i64) -> Option<i64> {
-        let value = self.take(name)?;
-        let number = value
-            .as_i64()
-            .filter(|number| (low..=high).contains(number));
-        number.or_else(|| self.refuse(name, &value, &format!("a number from {low} to {high}")))
-    }
-
-    fn port(&mut self) -> Option<u16> {
-        if !self.fields.contains_key("port") {
-            return self.needs("port");
-        }
-        self.number("port", 1, 65535)
-            .and_then(|port| u16::try_from(port).ok())
-    }
-
-    fn text(&mut self, name: &str) -> Option<String> {
-        let value = self.take(name)?;
-        if let Value::String(text) = value {
-            return Some(text);
-        }
-        self.refuse(name, &value, "a text")
-    }
-
-    fn one_of(&mut self, name: &str, accepted: &[&str]) -> Option<String> {
-        let value = self.take(name)?;
-        match value.as_str().filter(|text| accepted.contains(text)) {
-            Some(text) => Some(text.to_owned()),
-            None => self.refuse(name, &value, &format!("one of {}", accepted.join(", "))),
-        }
-    }
-
-    fn switch(&mut self, name: &str) -> Option<bool> {
-        let value = self.take(name)?;
-        value
-            .as_bool()
-            .or_else(|| self.refuse(name, &value, "true or false"))
-    }
-
-    /// `enable` as TKE writes it today, `enabled` as it did in 2020.
-    fn enabled(&mut self) -> Option<bool> {
-        let (new, old) = (self.switch("enable"), self.switch("enabled"));
-        if let (Some(new), Some(old)) = (new, old)
-            && new != old
-        {
-            self.tell(
-                "enabled",
-                &old.to_string(),
-                "enable says otherwise, and holds",
-            );
-        }
-        let either = new.or(old);
-        if either.is_none() {
-            self.tell(
-                "enable",
-                "absent or unreadable",
-                "nothing of this part is applied without true or false",
-            );
-        }
-        either
-    }
-
-    /// `field[0]`, `field[1]` …
-    fn list(&mut self, name: &str) -> Vec<(String, Value)> {
-        match self.take(name) {
-            None => vec![],
-            Some(Value::Array(all)) => {
-                let named = all.into_iter().enumerate();
-                let path = &self.path;
-                named
-                    .map(|(index, value)| (format!("{path}.{name}[{index}]"), value))
-                    .collect()
-            }
-            Some(other) => {
-                let _: Option<()> = self.refuse(name, &other, "a list");
-                vec![]
-            }
-        }
-    }
-
-    /// Whatever nobody took.
-    fn end(&mut self, not_served: &[&str]) {
-        for (name, value) in std::mem::take(&mut self.fields) {
-            let why = if not_served.contains(&name.as_str()) {
-                NOT_SERVED
-            } else {
-                UNKNOWN
-            };
-            self.tell(&name, &value.to_string(), why);
-        }
-    }
 }

@@ -5,9 +5,13 @@ use serde_json::json;
 
 use super::*;
 
+pub(super) fn text(told: &NotApplied) -> String {
+    format!("{} is {:?}: {}", told.field, told.value, told.why)
+}
+
 fn parse(spec: &Value) -> (TkeServiceConfig, Vec<String>) {
     let (config, told) = TkeServiceConfig::parse(spec);
-    (config, told.iter().map(ToString::to_string).collect())
+    (config, told.iter().map(text).collect())
 }
 
 /// One TCP listener at port 80 with these fields besides.
@@ -16,7 +20,8 @@ fn listener(fields: &Value) -> (Option<ListenerParameters>, Vec<String>) {
     let more = fields.as_object().unwrap().clone();
     whole.as_object_mut().unwrap().extend(more);
     let (config, told) = parse(&json!({"loadBalancer": {"l4Listeners": [whole]}}));
-    (config.l4(Protocol::Tcp, 80).cloned(), told)
+    let listener = config.l4(Protocol::Tcp, 80);
+    (listener.map(|one| one.parameters.clone()), told)
 }
 
 #[rstest]
@@ -55,9 +60,25 @@ fn good_values_apply(#[case] fields: Value, #[case] expected: Value) {
 #[case(json!({"session": {"enable": true, "enabled": false}}), &["session.enabled", "enable says otherwise"])]
 #[case(json!({"healthCheck": {"intervalTime": 10}}), &["healthCheck.enable", "absent"])]
 #[case(json!({"healthCheck": {"enable": true, "healthNum": 11}}), &["healthNum", "11", "2 to 10"])]
-#[case(json!({"healthCheck": {"enable": true, "timeout": 10, "intervalTime": 10}}), &["timeout", "smaller than intervalTime 10"])]
-#[case(json!({"healthCheck": {"enable": true, "checkType": "CUSTOM"}}), &["checkType", "CUSTOM", "TCP, HTTP, PING"])]
-#[case(json!({"healthCheck": {"enable": true, "sendContext": "a"}}), &["sendContext", "does not set"])]
+#[case(json!({"healthCheck": true}), &["healthCheck", "an object"])]
+#[case(json!({"healthCheck": {"enable": "yes"}}), &["healthCheck.enable", "yes", "true or false"])]
+#[case(json!({"healthCheck": {"enable": true, "unHealthNum": 1}}), &["unHealthNum", "1", "2 to 10"])]
+#[case(json!({"healthCheck": {"enable": true, "timeout": 61}}), &["timeout", "61", "2 to 60"])]
+#[case(json!({"healthCheck": {"enable": true, "intervalTime": 301}}), &["intervalTime", "301", "2 to 300"])]
+#[case(json!({"healthCheck": {"enable": true, "intervalTime": "9"}}), &["intervalTime", "\\\"9\\\"", "a number"])]
+#[case(json!({"healthCheck": {"enable": true, "checkType": "GRPC"}}), &["checkType", "GRPC", "TCP, HTTP, CUSTOM"])]
+#[case(json!({"healthCheck": {"enable": true, "checkPort": 0}}), &["checkPort", "1 to 65535"])]
+#[case(json!({"healthCheck": {"enable": true, "httpCode": 32}}), &["httpCode", "32", "1 to 31"])]
+#[case(json!({"healthCheck": {"enable": true, "httpCheckPath": "healthz"}}), &["httpCheckPath", "begins with /"])]
+#[case(json!({"healthCheck": {"enable": true, "httpCheckDomain": 1}}), &["httpCheckDomain", "a text"])]
+#[case(json!({"healthCheck": {"enable": true, "httpCheckMethod": "POST"}}), &["httpCheckMethod", "HEAD, GET"])]
+#[case(json!({"healthCheck": {"enable": true, "httpVersion": "HTTP/2"}}), &["httpVersion", "HTTP/1.0, HTTP/1.1"])]
+#[case(json!({"healthCheck": {"enable": true, "sourceIpType": 2}}), &["sourceIpType", "0 to 1"])]
+#[case(json!({"healthCheck": {"enable": true, "contextType": "TXT"}}), &["contextType", "TEXT, HEX"])]
+#[case(json!({"healthCheck": {"enable": true, "sendContext": ""}}), &["sendContext", "1 to 500"])]
+#[case(json!({"healthCheck": {"enable": true, "contextType": "HEX", "recvContext": "0"}}), &["recvContext", "even number"])]
+#[case(json!({"healthCheck": {"enable": true, "extendedCode": "12"}}), &["extendedCode", "does not set"])]
+#[case(json!({"listenerName": "mine"}), &["listenerName", "does not set"])]
 #[case(json!({"proxyProtocol": {"enable": true}}), &["proxyProtocol", "does not set"])]
 #[case(json!({"sheduler": "WRR"}), &["sheduler", "no such field"])]
 fn what_cannot_be_applied_is_named_and_the_rest_applies(
@@ -144,20 +165,75 @@ fn a_listener_that_the_service_lacks_is_named() {
         {"protocol": "TCP", "port": 81}]}});
     let (config, told) = parse(&spec);
     assert_eq!(told, Vec::<String>::new());
-    let absent = config.unmatched(|protocol, port| (protocol, port) == (Protocol::Tcp, 80));
+    let absent = config.unmatched_l4(|protocol, port| (protocol, port) == (Protocol::Tcp, 80));
     assert_eq!(absent.len(), 1);
-    assert!(absent[0].to_string().contains("TCP:81"));
+    assert_eq!(
+        (absent[0].field.as_str(), absent[0].value.as_str()),
+        ("spec.loadBalancer.l4Listeners[1]", "TCP:81")
+    );
+    assert_eq!(config.unmatched_l7(|_, _| false), []);
+}
+
+#[rstest]
+#[case(json!({"checkType": "HTTP"}), "checkType")]
+#[case(json!({"httpCode": 2}), "httpCode")]
+#[case(json!({"httpCheckPath": "/"}), "over HTTP")]
+fn a_udp_listener_is_not_checked_over_http(#[case] mut check: Value, #[case] named: &str) {
+    check["enable"] = json!(true);
+    let listener = json!({"protocol": "UDP", "port": 53, "healthCheck": check});
+    let (config, told) = parse(&json!({"loadBalancer": {"l4Listeners": [listener]}}));
+    let declared = config.l4(Protocol::Udp, 53).unwrap();
+    let only = json!({"HealthCheck": {"HealthSwitch": 1}});
+    assert_eq!(serde_json::to_value(&declared.parameters).unwrap(), only);
+    assert!(told[0].contains(named), "{told:?}");
 }
 
 #[test]
-fn it_is_merged_over_the_annotation_field_by_field() {
-    let annotation = r#"{"HealthCheck":{"IntervalTime":9,"HealthNum":2},"Scheduler":"WRR"}"#;
-    let annotation = ListenerParameters::parse(annotation).unwrap();
-    let (config, _) = listener(&json!({"healthCheck": {"enable": true, "healthNum": 4}}));
-    let both = annotation.with(&config.unwrap());
-    let check = both.health_check.unwrap();
-    assert_eq!((check.interval_time, check.health_num), (Some(9), Some(4)));
-    assert_eq!(both.scheduler.as_deref(), Some("WRR"));
-    let nothing = ListenerParameters::default();
-    assert_eq!(annotation.with(&nothing), annotation);
+fn a_check_in_the_users_own_words_is_read() {
+    let check = json!({"enable": true, "checkType": "CUSTOM", "contextType": "HEX", "sendContext": "0A", "recvContext": "FF"});
+    for protocol in ["TCP", "UDP"] {
+        let listener = json!({"protocol": protocol, "port": 80, "healthCheck": check});
+        let (config, told) = parse(&json!({"loadBalancer": {"l4Listeners": [listener]}}));
+        let declared = config.l4.values().next().unwrap();
+        let read = serde_json::to_value(&declared.parameters).unwrap();
+        let expected = json!({"HealthCheck": {"HealthSwitch": 1, "CheckType": "CUSTOM", "ContextType": "HEX",
+            "SendContext": "0A", "RecvContext": "FF"}});
+        assert_eq!((read, told), (expected, vec![]));
+    }
+}
+
+/// TCP and TCP_SSL have one place, and so have HTTP and HTTPS; UDP has another.
+#[test]
+fn the_first_section_of_a_place_holds() {
+    let l4 = json!([{"protocol": "TCP", "port": 80, "scheduler": "WRR"}, {"protocol": "UDP", "port": 80},
+        {"protocol": "TCP_SSL", "port": 80, "scheduler": "LEAST_CONN"}]);
+    let rule = |scheduler: &str| json!({"url": "/", "scheduler": scheduler});
+    let l7 = json!([{"protocol": "HTTP", "port": 81, "domains": [{"domain": "a.com", "rules": [rule("WRR"), rule("IP_HASH")]}]},
+        {"protocol": "HTTP", "port": 81}]);
+    let (config, told) = parse(&json!({"loadBalancer": {"l4Listeners": l4, "l7Listeners": l7}}));
+    assert_eq!(
+        (config.l4.len(), config.l7.len(), told.len()),
+        (2, 1, 3),
+        "{told:?}"
+    );
+    assert!(told.iter().all(|one| one.contains("the first holds")));
+    assert!(config.l4(Protocol::Tcp, 80).is_some() && config.l4(Protocol::TcpSsl, 80).is_none());
+    let rule = config.rule(Protocol::Http, 81, ("a.com", "/")).unwrap();
+    assert_eq!(rule.parameters.scheduler.as_deref(), Some("WRR"));
+}
+
+#[test]
+fn a_rules_check_that_takes_too_long_is_told_and_kept() {
+    let rule = json!({"healthCheck": {"enable": true, "timeout": 10, "intervalTime": 10, "checkPort": 80}});
+    let l7 = json!([{"protocol": "HTTP", "port": 80, "domains": [{"domain": "a.com", "rules": [rule]}]}]);
+    let (config, told) = parse(&json!({"loadBalancer": {"l7Listeners": l7}}));
+    let rule = config.rule(Protocol::Http, 80, ("a.com", "/")).unwrap();
+    assert_eq!(
+        rule.parameters.health_check.as_ref().unwrap().time_out,
+        Some(10)
+    );
+    assert!(
+        told[0].contains("checkPort") && told[1].contains("smaller than intervalTime 10"),
+        "{told:?}"
+    );
 }

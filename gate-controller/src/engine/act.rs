@@ -337,6 +337,9 @@ fn health_check(check: &HealthCheck) -> clb::HealthCheck {
         http_check_method: check.http_check_method.clone(),
         http_version: check.http_version.clone(),
         source_ip_type: narrow(check.source_ip_type),
+        context_type: check.context_type.clone(),
+        send_context: check.send_context.clone(),
+        recv_context: check.recv_context.clone(),
         ..clb::HealthCheck::default()
     }
 }

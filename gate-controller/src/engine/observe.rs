@@ -149,6 +149,9 @@ fn check(check: &clb::HealthCheck) -> listener::HealthCheck {
         http_check_domain,
         http_check_method,
         http_version,
+        context_type,
+        send_context,
+        recv_context,
         ..
     } = check.clone();
     listener::HealthCheck {
@@ -165,6 +168,9 @@ fn check(check: &clb::HealthCheck) -> listener::HealthCheck {
         http_check_domain,
         http_check_method,
         http_version,
+        context_type,
+        send_context,
+        recv_context,
     }
 }
 

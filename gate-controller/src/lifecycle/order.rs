@@ -4,7 +4,7 @@
 use clb::{CreateLoadBalancer, InternetAccessible, LoadBalancerType, ResourceTag};
 use direct_access::attributes::attributes;
 use direct_access::ownership::ClusterId;
-use direct_access::{LoadBalancer as Place, Problem, ServiceFacts, names};
+use direct_access::{LoadBalancer as Place, Problem, ServiceFacts, names, tke_service_config};
 use serde::Deserialize;
 
 /// Characters of a CLB's name (API reference of `CreateLoadBalancer`: 1 to 80).
@@ -111,8 +111,13 @@ pub(crate) fn charge_type(service: &ServiceFacts) -> Result<Option<&str>, Box<Pr
     Ok(kind)
 }
 
-/// Mbit/s, where the Service says so.
+/// Mbit/s, where the Service says so; what its `TkeServiceConfig` declares wins.
 pub(crate) fn bandwidth(service: &ServiceFacts) -> Result<Option<u32>, Box<Problem>> {
+    let declared = tke_service_config::bandwidth(service);
+    Ok(declared.or(annotated_bandwidth(service)?))
+}
+
+fn annotated_bandwidth(service: &ServiceFacts) -> Result<Option<u32>, Box<Problem>> {
     let Some(text) = service.annotation(names::BANDWIDTH) else {
         return Ok(None);
     };

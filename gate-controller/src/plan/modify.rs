@@ -79,7 +79,9 @@ impl Modifications {
         (declared, there): (&ListenerParameters, &ListenerParameters),
         facts: &Facts<'_>,
     ) {
-        let Some(change) = declared.change(there) else {
+        // What the API would refuse comes last, so that it keeps nothing else back.
+        let timely = declared.without_overlap(there).change(there);
+        let Some(change) = timely.or_else(|| declared.change(there)) else {
             return;
         };
         let (ours, may) = (

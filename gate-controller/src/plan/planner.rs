@@ -403,8 +403,12 @@ impl<'a> Builder<'a> {
             self.hold(slot, Held::Refused(why.clone()));
             return;
         }
+        // With what the API would refuse there would be no listener; it is tried once there is one.
+        let parameters = wanted
+            .parameters
+            .without_overlap(&ListenerParameters::default());
         let alike = |new: &&mut NewListeners| {
-            new.protocol == wanted.protocol && new.parameters == wanted.parameters
+            new.protocol == wanted.protocol && new.parameters == parameters
         };
         if let Some(new) = self.next.listeners.iter_mut().find(alike) {
             new.ports.push(slot.port);
@@ -413,7 +417,7 @@ impl<'a> Builder<'a> {
         self.next.listeners.push(NewListeners {
             protocol: wanted.protocol,
             ports: vec![slot.port],
-            parameters: wanted.parameters.clone(),
+            parameters,
         });
     }
 

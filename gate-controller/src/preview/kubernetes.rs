@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::get_only;
 use crate::cloud::{TkeConfig, chain};
+use crate::configs::{Configs, TkeServiceConfig};
 use crate::pod::PodRecord;
 
 /// A page of a list, or one object.
@@ -111,11 +112,13 @@ impl Kubernetes {
         let mut notes = Vec::new();
         let (mut settings, settings_problems) = self.settings(instead, &mut notes).await?;
         settings.conclude(&self.network(&mut notes).await?);
+        let mut services = self
+            .all("services", |one: Service| ServiceFacts::prune(one))
+            .await?;
+        self.join(&mut services, &mut notes).await?;
         Ok(World {
             cluster,
-            services: self
-                .all("services", |one: Service| ServiceFacts::prune(one))
-                .await?,
+            services,
             ingresses: self
                 .all("ingresses", |one: Ingress| IngressFacts::prune(one))
                 .await?,
@@ -205,6 +208,32 @@ impl Kubernetes {
             tke,
             nodes: all.iter().collect(),
         })
+    }
+
+    /// Joins Services with the `TkeServiceConfig`s they name, where the cluster has that kind.
+    async fn join(
+        &self,
+        services: &mut [ServiceFacts],
+        notes: &mut Vec<String>,
+    ) -> Result<(), LookError> {
+        let api: Api<TkeServiceConfig> = Api::all(self.client.clone());
+        let attempt = "list TkeServiceConfigs of all namespaces";
+        let all = ListParams::default();
+        let configs = match runtime::call(DEADLINE, attempt, api.list(&all)).await {
+            Ok(found) => Configs::of(found.items),
+            Err(error) if error.is_not_found() => Configs::default(),
+            Err(error) if error.is_forbidden() => {
+                notes.push(format!(
+                    "what TkeServiceConfigs declare of listeners is not known: {attempt}: forbidden"
+                ));
+                return Ok(());
+            }
+            Err(error) => return Err(told(&error, "list", "tkeserviceconfigs", None)),
+        };
+        for service in services {
+            configs.join(service);
+        }
+        Ok(())
     }
 
     async fn config_map(

@@ -6,7 +6,9 @@
 )]
 
 mod changes;
+mod configs;
 mod faults;
+mod hamlet;
 mod levels;
 mod ownership;
 mod rules;
@@ -14,5 +16,6 @@ mod settles;
 mod town;
 #[allow(dead_code, reason = "shared with the bench")]
 mod wire;
+mod words;
 #[allow(dead_code, reason = "shared with the bench")]
 mod world;
