@@ -21,7 +21,7 @@ pub(super) fn fit(
         let off = check.health_switch == Some(0);
         if !off {
             told.kind(check, &below, declared.protocol);
-            told.time(check);
+            told.time(check, &below);
         }
     }
     (base.with(&more), told.all)
@@ -95,8 +95,10 @@ impl Told {
     }
 
     /// The documentation's own sample has it so: told, and the API judges.
-    fn time(&mut self, check: &HealthCheck) {
-        if let (Some(timeout), Some(interval)) = (check.time_out, check.interval_time)
+    fn time(&mut self, check: &HealthCheck, below: &HealthCheck) {
+        let timeout = check.time_out.or(below.time_out);
+        let interval = check.interval_time.or(below.interval_time);
+        if let (Some(timeout), Some(interval)) = (timeout, interval)
             && timeout >= interval
         {
             self.tell("timeout", &timeout.to_string(), &too_long(interval));

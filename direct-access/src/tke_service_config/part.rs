@@ -32,8 +32,11 @@ impl<'a> Part<'a> {
         Self { fields, path, told }
     }
 
-    pub(super) fn inner(&mut self, value: &Value, name: &str) -> Part<'_> {
-        Part::of(value, format!("{}.{name}", self.path), self.told)
+    /// A part of it, which is an object itself.
+    pub(super) fn inner(&mut self, name: &str) -> Option<Part<'_>> {
+        let value = self.take(name)?;
+        let part = Part::of(&value, format!("{}.{name}", self.path), self.told);
+        value.is_object().then_some(part)
     }
 
     /// The first section of a place has it: two cannot both hold.
@@ -75,7 +78,9 @@ impl<'a> Part<'a> {
     }
 
     pub(super) fn refuse<T>(&mut self, name: &str, value: &Value, accepted: &str) -> Option<T> {
-        self.tell(name, &value.to_string(), &format!("accepted is {accepted}"));
+        let text = value.as_str().map(str::to_owned);
+        let shown = text.unwrap_or_else(|| value.to_string());
+        self.tell(name, &shown, &format!("accepted is {accepted}"));
         None
     }
 
@@ -148,6 +153,7 @@ impl<'a> Part<'a> {
 
     /// `enable` as TKE writes it today, `enabled` as it did in 2020.
     pub(super) fn enabled(&mut self) -> Option<bool> {
+        let told = self.told.len();
         let (new, old) = (self.switch("enable"), self.switch("enabled"));
         if let (Some(new), Some(old)) = (new, old)
             && new != old
@@ -159,10 +165,10 @@ impl<'a> Part<'a> {
             );
         }
         let either = new.or(old);
-        if either.is_none() {
+        if either.is_none() && self.told.len() == told {
             self.tell(
                 "enable",
-                "absent or unreadable",
+                "absent",
                 "nothing of this part is applied without true or false",
             );
         }

@@ -209,8 +209,7 @@ fn wildcard(domain: &str, rule: &mut L7Rule, part: &mut Part<'_>) {
 }
 
 fn session(part: &mut Part<'_>) -> Option<i64> {
-    let value = part.take("session")?;
-    let mut inner = part.inner(&value, "session");
+    let mut inner = part.inner("session")?;
     let enabled = inner.enabled();
     let time = inner.number("sessionExpireTime", 30, 3600);
     inner.end(&[]);
@@ -222,8 +221,7 @@ fn session(part: &mut Part<'_>) -> Option<i64> {
 }
 
 fn health_check(part: &mut Part<'_>, kinds: Kinds) -> Option<HealthCheck> {
-    let value = part.take("healthCheck")?;
-    let mut inner = part.inner(&value, "healthCheck");
+    let mut inner = part.inner("healthCheck")?;
     let enabled = inner.enabled()?;
     let mut check = HealthCheck {
         health_switch: Some(i64::from(enabled)),

@@ -65,7 +65,7 @@ fn good_values_apply(#[case] fields: Value, #[case] expected: Value) {
 #[case(json!({"healthCheck": {"enable": true, "unHealthNum": 1}}), &["unHealthNum", "1", "2 to 10"])]
 #[case(json!({"healthCheck": {"enable": true, "timeout": 61}}), &["timeout", "61", "2 to 60"])]
 #[case(json!({"healthCheck": {"enable": true, "intervalTime": 301}}), &["intervalTime", "301", "2 to 300"])]
-#[case(json!({"healthCheck": {"enable": true, "intervalTime": "9"}}), &["intervalTime", "\\\"9\\\"", "a number"])]
+#[case(json!({"healthCheck": {"enable": true, "intervalTime": "9"}}), &["intervalTime", "\"9\"", "a number"])]
 #[case(json!({"healthCheck": {"enable": true, "checkType": "GRPC"}}), &["checkType", "GRPC", "TCP, HTTP, CUSTOM"])]
 #[case(json!({"healthCheck": {"enable": true, "checkPort": 0}}), &["checkPort", "1 to 65535"])]
 #[case(json!({"healthCheck": {"enable": true, "httpCode": 32}}), &["httpCode", "32", "1 to 31"])]
@@ -88,7 +88,7 @@ fn what_cannot_be_applied_is_named_and_the_rest_applies(
     fields["scheduler"] = json!("LEAST_CONN");
     let (read, told) = listener(&fields);
     assert_eq!(read.unwrap().scheduler.as_deref(), Some("LEAST_CONN"));
-    assert!(!told.is_empty());
+    assert_eq!(told.len(), 1, "{told:?}");
     for part in parts {
         assert!(told[0].contains(part), "{part} in {told:?}");
     }

@@ -64,7 +64,7 @@ async fn a_config_that_comes_changes_and_goes_is_followed_in_place() {
 async fn a_listener_is_made_as_it_is_declared() {
     let hamlet = Hamlet::new();
     hamlet.declare(
-        json!({"scheduler": "LEAST_CONN", "healthCheck": {"enable": true, "checkType": "CUSTOM",
+        &json!({"scheduler": "LEAST_CONN", "healthCheck": {"enable": true, "checkType": "CUSTOM",
         "contextType": "TEXT", "sendContext": "ping", "recvContext": "pong"}}),
     );
     let story = async {
