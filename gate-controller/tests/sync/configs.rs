@@ -112,7 +112,8 @@ async fn what_the_api_refuses_keeps_nothing_else_back() {
         assert_eq!(tuned(&hamlet), (5, 2, "WRR".to_owned(), 0));
         sleep(MINUTE * 30).await;
         let calls = hamlet.world.calls("ModifyListener");
-        assert!((3..60).contains(&calls), "{calls} calls");
+        // Now and then, as any refused change.
+        assert!((3..150).contains(&calls), "{calls} calls");
         hamlet.declare(&json!({"healthCheck": {"enable": true, "timeout": 9, "intervalTime": 10}}));
         assert_eq!(hamlet.settle().await, Vec::<String>::new());
         assert_eq!(tuned(&hamlet), (10, 2, "WRR".to_owned(), 0));
