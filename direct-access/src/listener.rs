@@ -197,10 +197,11 @@ impl HealthCheck {
     /// Whether a check may take as long as the pause between two, which the API refuses; what is not
     /// declared is as it is there, or as the CLB has it by itself.
     pub(crate) fn overlaps(&self, there: Option<&Self>) -> bool {
+        let of_there = |field: fn(&Self) -> Option<i64>| there.and_then(field);
         let interval = self
             .interval_time
-            .or(there.and_then(|there| there.interval_time));
-        let timeout = self.time_out.or(there.and_then(|there| there.time_out));
+            .or_else(|| of_there(|one| one.interval_time));
+        let timeout = self.time_out.or_else(|| of_there(|one| one.time_out));
         timeout.unwrap_or(DEFAULT_TIMEOUT) >= interval.unwrap_or(DEFAULT_INTERVAL)
     }
 

@@ -77,9 +77,9 @@ impl PodRecord {
         let status = pod.status.unwrap_or_default();
         let annotation = |key| meta.annotations.as_ref().and_then(|all| all.get(key));
         let containers_ready = condition(&status, "ContainersReady");
-        let asked = annotation(names::CUSTOM_WEIGHT);
+        let asked = annotation(names::CUSTOM_WEIGHT).map(String::as_str);
         let own_weight = asked.and_then(weight).unwrap_or(DEFAULT_WEIGHT);
-        let under_rules = annotation(names::ingress::CUSTOM_WEIGHT);
+        let under_rules = annotation(names::ingress::CUSTOM_WEIGHT).map(String::as_str);
         Self {
             version: meta
                 .resource_version
@@ -104,9 +104,7 @@ impl PodRecord {
             ports: serving(&spec).flat_map(named_ports).collect(),
             weight: own_weight,
             rule_weight: under_rules.and_then(weight).unwrap_or(own_weight),
-            bad_weight: asked
-                .filter(|text| weight(text).is_none())
-                .map(|text| text.as_str().into()),
+            bad_weight: asked.filter(|text| weight(text).is_none()).map(Into::into),
             namespace: meta.namespace.unwrap_or_default(),
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
@@ -199,8 +197,8 @@ fn observed(condition: &PodCondition) -> Observed {
 }
 
 /// 0 to 100, as TKE documents it.
-fn weight(text: &String) -> Option<u8> {
-    text.parse().ok().filter(|weight| *weight <= 100)
+fn weight(text: &str) -> Option<u8> {
+    text.parse().ok().filter(|weight| *weight <= HEAVIEST)
 }
 
 /// Containers that run as long as the pod: its own, then its sidecars, as Kubernetes looks for a named port.

@@ -1,6 +1,7 @@
 //! One object of the whole, read field by field: what is taken out of it is read, what is left is told.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::{Map, Value};
 
@@ -47,11 +48,12 @@ impl<'a> Part<'a> {
         section: T,
     ) {
         let slot = protocol.at(port);
-        if all.contains_key(&slot) {
-            let why = "a section before it is for this port; the first holds";
-            self.tell("port", &format!("{protocol}:{port}"), why);
-        } else {
-            all.insert(slot, section);
+        match all.entry(slot) {
+            Entry::Vacant(free) => _ = free.insert(section),
+            Entry::Occupied(_) => {
+                let why = "a section before it is for this port; the first holds";
+                self.tell("port", &format!("{protocol}:{port}"), why);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! From the object's JSON to what can be applied, field by field: one bad field spoils no other.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::Value;
 
@@ -168,15 +169,12 @@ fn domain(value: &Value, field: String, (rules, told): (&mut Rules, &mut Vec<Not
         overlap(&rule, &mut part);
         wildcard(&domain, &mut rule, &mut part);
         part.end(&[]);
-        let key = (domain.clone(), url);
-        if rules.contains_key(&key) {
-            part.tell(
-                "url",
-                &key.1,
-                "this path of this domain was declared before; the first holds",
-            );
-        } else {
-            rules.insert(key, rule);
+        match rules.entry((domain.clone(), url)) {
+            Entry::Vacant(free) => _ = free.insert(rule),
+            Entry::Occupied(known) => {
+                let why = "this path of this domain was declared before; the first holds";
+                part.tell("url", &known.key().1, why);
+            }
         }
     }
 }

@@ -202,7 +202,7 @@ fn a_check_in_the_users_own_words_is_read() {
     }
 }
 
-/// TCP and TCP_SSL have one place, and so have HTTP and HTTPS; UDP has another.
+/// TCP and `TCP_SSL` have one place, and so have HTTP and HTTPS; UDP has another.
 #[test]
 fn the_first_section_of_a_place_holds() {
     let l4 = json!([{"protocol": "TCP", "port": 80, "scheduler": "WRR"}, {"protocol": "UDP", "port": 80},

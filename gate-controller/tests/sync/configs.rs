@@ -55,7 +55,7 @@ async fn a_config_that_comes_changes_and_goes_is_followed_in_place() {
         assert_eq!(listeners(&hamlet.world)[0]["id"], id);
         assert!(hamlet.unchanged().is_empty());
     };
-    while_it_works(&hamlet.world, story).await;
+    while_it_works(&hamlet.world, Box::pin(story)).await;
     assert_eq!(hamlet.world.calls("CreateListener"), 1);
     assert_eq!(hamlet.world.calls("BatchDeregisterTargets"), 0);
 }
@@ -82,7 +82,7 @@ async fn a_listener_is_made_as_it_is_declared() {
         assert_eq!(hamlet.there()["HealthCheck"]["CheckType"], "TCP");
         assert!(hamlet.unchanged().is_empty(), "{:?}", hamlet.unchanged());
     };
-    while_it_works(&hamlet.world, story).await;
+    while_it_works(&hamlet.world, Box::pin(story)).await;
     assert_eq!(hamlet.world.calls("ModifyListener"), 1);
 }
 
@@ -119,6 +119,6 @@ async fn what_the_api_refuses_keeps_nothing_else_back() {
         assert_eq!(tuned(&hamlet), (10, 2, "WRR".to_owned(), 0));
         assert!(hamlet.unchanged().is_empty(), "{:?}", hamlet.unchanged());
     };
-    while_it_works(&hamlet.world, story).await;
+    while_it_works(&hamlet.world, Box::pin(story)).await;
     assert_eq!(hamlet.world.calls("CreateListener"), 1);
 }

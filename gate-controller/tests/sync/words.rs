@@ -33,7 +33,7 @@ async fn a_named_port_is_each_pods_own() {
         ];
         assert_eq!(hamlet.targets(), at(&all));
     };
-    while_it_works(&hamlet.world, story).await;
+    while_it_works(&hamlet.world, Box::pin(story)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,7 +57,7 @@ async fn a_weight_that_changes_while_its_pod_runs_is_set_and_nothing_else() {
             );
         }
     };
-    while_it_works(&hamlet.world, story).await;
+    while_it_works(&hamlet.world, Box::pin(story)).await;
     let calls = |action| hamlet.world.calls(action);
     assert_eq!(calls("BatchModifyTargetWeight"), 6);
     assert_eq!(
@@ -87,7 +87,7 @@ async fn a_session_is_kept_as_its_service_says() {
             (None, 3600, None),
             (Some(r#"{"SessionExpireTime":0}"#), 0, None),
         ] {
-            hamlet.serve(&parameters.map_or(json!({}), |text| json!({ PARAMETERS: text })));
+            hamlet.serve(&parameters.map_or_else(|| json!({}), |text| json!({ PARAMETERS: text })));
             let problems = hamlet.settle().await;
             assert_eq!(hamlet.there()["SessionExpireTime"], expected);
             assert_eq!(hamlet.targets().len(), 2);
@@ -99,7 +99,7 @@ async fn a_session_is_kept_as_its_service_says() {
             }
         }
     };
-    while_it_works(&hamlet.world, story).await;
+    while_it_works(&hamlet.world, Box::pin(story)).await;
 }
 
 /// A second protocol on the port is a second listener with the same pods; taken back, it goes.
@@ -107,7 +107,7 @@ async fn a_session_is_kept_as_its_service_says() {
 async fn two_protocols_on_a_port_come_and_go() {
     let hamlet = Hamlet::new();
     let speak = |text: Option<&str>| {
-        let said: Value = text.map_or(json!({}), |text| json!({ PROTOCOLS: text }));
+        let said: Value = text.map_or_else(|| json!({}), |text| json!({ PROTOCOLS: text }));
         hamlet.serve(&said);
     };
     let story = async {
@@ -129,6 +129,6 @@ async fn two_protocols_on_a_port_come_and_go() {
         );
         assert_eq!(hamlet.there()["Protocol"], "TCP");
     };
-    while_it_works(&hamlet.world, story).await;
+    while_it_works(&hamlet.world, Box::pin(story)).await;
     assert_eq!(hamlet.world.calls("CreateListener"), 2);
 }

@@ -88,7 +88,7 @@ where
                 Ok(false) => {}
                 // What was known holds.
                 Err(error) => {
-                    tracing::debug!(watch = self.watch.name, %error, "not known whether there is such a kind")
+                    tracing::debug!(watch = self.watch.name, %error, "not known whether there is such a kind");
                 }
             }
             self.ready.ready();
@@ -141,10 +141,12 @@ fn is_gone(error: &watcher::Error) -> bool {
     let code = match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => match error {
-            kube::Error::Api(status) => status.code,
-            _ => return false,
-        },
+        | watcher::Error::WatchFailed(error) => {
+            let kube::Error::Api(status) = error else {
+                return false;
+            };
+            status.code
+        }
         watcher::Error::WatchError(status) => status.code,
         watcher::Error::NoResourceVersion => return false,
     };
@@ -214,7 +216,7 @@ mod tests {
                     let known = server.answers.lock().get(request.uri().path()).cloned();
                     if watches && known.is_some() {
                         // It ends now and then, as watches do.
-                        sleep(Duration::from_secs(60)).await;
+                        sleep(Duration::from_mins(1)).await;
                         return Ok::<_, Error>(Response::new(Body::from(Vec::new())));
                     }
                     let gone = json!({"kind": "Status", "metadata": {}, "code": 404, "reason": "NotFound", "message": ""});
