@@ -108,6 +108,8 @@ fn load_balancer(found: &LoadBalancer, errors: &BTreeMap<String, String>) -> Val
     json!({
         "id": found.id,
         "name": found.name,
+        "kind": found.kind,
+        "subnet_id": found.subnet_id,
         "vip": found.vip,
         "ready": found.active,
         "busy": found.pending.is_some(),
