@@ -118,11 +118,12 @@ conformance: build $(CACHE)/conformance/.requirements ## clb-sim against the API
 IN_HOST := cargo test --release --workspace --offline --features clb-gate-tests/journeys
 JOURNEYS := --test journeys --test crash --test misconfigured --test rotation --test stopped
 
-# What waits for minutes or changes the settings for all, on a host of its own beside the others.
-APART := --test network --test quiet --test uninstall
+# What waits for minutes or changes the settings for all, on a host of its own beside the others. Quiet it is
+# there only before anything else has happened.
+APART := --test network --test uninstall
 .PHONY: journeys
 journeys: build ## Journeys on real clusters
-	@$(IN_HOST) $(JOURNEYS) $(APART) --no-run
+	@$(IN_HOST) $(JOURNEYS) --test quiet $(APART) --no-run
 	@exec setpriv --pdeathsig TERM $(MAKE) SIDE_BY_SIDE=1 -j2 journeys-of-life journeys-apart
 
 .PHONY: journeys-of-life
@@ -131,9 +132,9 @@ journeys-of-life:
 
 .PHONY: journeys-apart
 journeys-apart:
-	@exec $(HOST) run -- "$(IN_HOST) $(APART) -- --nocapture" > target/journeys-apart.log 2>&1 \
+	@exec $(HOST) run -- "$(IN_HOST) --test quiet -- --nocapture && $(IN_HOST) $(APART) -- --nocapture" > target/journeys-apart.log 2>&1 \
 	  || { cat target/journeys-apart.log; exit 1; }
-	@grep -E '^(test|for|kubectl delete|clb-gate uninstall) ' target/journeys-apart.log
+	@grep -E '^(test|for|kubectl delete|clb-gate uninstall|nginx-service-eni:|my-service:) ' target/journeys-apart.log
 
 .PHONY: soak-crash
 soak-crash: build ## Kill the controller at random points of a story: RUNS=50, SEED=N repeats one
