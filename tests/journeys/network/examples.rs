@@ -35,7 +35,11 @@ const ON_80: &str = "localhost/sample:on-80";
 #[test]
 fn tkes_examples_do_what_their_pages_say() {
     alone("examples", |world| async move {
-        afterwards_as_before(async || journey(&world).await).await
+        afterwards_as_before(async || journey(&world).await).await?;
+        // Their load balancers are drained and go; whoever uninstalls after this would leave them.
+        kubectl::run(&["delete", "service", "--all", "-n", &world.namespace])
+            .await
+            .map(drop)
     });
 }
 
