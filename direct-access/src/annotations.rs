@@ -63,7 +63,7 @@ const fn pod(key: &'static str, fate: Fate) -> Annotation {
     }
 }
 
-pub(crate) const BY_TKE: Fate = Fate::Ignored("written by TKE's controller, for people to read");
+const BY_TKE: Fate = Fate::Ignored("written by TKE's controller, for people to read");
 const NODE_PORT: Fate =
     Fate::Ignored("of NodePort forwarding: direct access has no nodes in its way");
 const ELSEWHERE: Fate = Fate::Declined(

@@ -1,10 +1,9 @@
-//! What a Service asks of the CLB as a whole: its security groups, and whether they alone are asked
+//! What a Service or an Ingress asks of the CLB as a whole: its security groups, and whether they alone are asked
 //! ("pass to target"). Only a CLB that clb-gate makes is set up so; a user's own is the user's.
 
 use crate::load_balancer::LoadBalancer;
-use crate::names;
 use crate::problem::Problem;
-use crate::service::ServiceFacts;
+use crate::words::{Word, Words};
 
 /// What is asked for; what is absent stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,30 +18,27 @@ pub struct Attributes {
 const MOST_GROUPS: usize = 5;
 
 /// Reads both annotations. What cannot be read is told and asks for nothing.
-pub fn attributes(service: &ServiceFacts, on: &LoadBalancer) -> (Attributes, Vec<Problem>) {
-    let keys = [names::SECURITY_GROUPS, names::PASS_TO_TARGET];
+pub fn attributes(words: &Words<'_>, on: &LoadBalancer) -> (Attributes, Vec<Problem>) {
+    let both = [Word::SecurityGroups, Word::PassToTarget];
     let present = || {
-        keys.iter()
-            .filter_map(|key| Some((*key, service.annotation(key)?)))
+        both.into_iter()
+            .filter_map(|word| Some((word, words.get(word)?)))
     };
     if let LoadBalancer::Existing(id) = on {
         let accepted = format!(
             "it is for CLBs that clb-gate makes; {id} is yours: set it there in Tencent's console"
         );
-        let problem = |(key, value)| service.annotation_problem(key, value, &accepted);
+        let problem = |(word, value)| words.problem(word, value, &accepted);
         return (Attributes::default(), present().map(problem).collect());
     }
     let (mut asked, mut problems) = (Attributes::default(), Vec::new());
-    for (key, value) in present() {
-        let read = if key == names::PASS_TO_TARGET {
+    for (word, value) in present() {
+        let read = if word == Word::PassToTarget {
             switch(value).map(|on| asked.pass_to_target = Some(on))
         } else {
             groups(value).map(|all| asked.security_groups = Some(all))
         };
-        problems.extend(
-            read.err()
-                .map(|why| service.annotation_problem(key, value, &why)),
-        );
+        problems.extend(read.err().map(|why| words.problem(word, value, &why)));
     }
     (asked, problems)
 }
@@ -84,6 +80,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::names;
     use crate::service::tests::service;
 
     fn asked(
@@ -100,7 +97,7 @@ mod tests {
         service
             .annotations
             .extend(pair(names::PASS_TO_TARGET, pass));
-        attributes(&service, on)
+        attributes(&service.words(), on)
     }
 
     #[rstest]

@@ -277,7 +277,7 @@ fn by_port(
         problems: [
             spoken.problems,
             annotations::problems(service),
-            attributes(service, load_balancer).1,
+            attributes(&service.words(), load_balancer).1,
             configured.told(not_applied, load_balancer),
         ]
         .concat(),

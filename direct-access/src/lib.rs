@@ -26,6 +26,7 @@ pub mod settings;
 pub mod slot;
 mod specify_protocol;
 pub mod tke_service_config;
+pub mod words;
 
 pub use certificate::{CertificateId, CertificateRef};
 pub use exposure::{Exposure, Judgement, Reason, Rule, RulePath, Served, exposures};
@@ -39,3 +40,4 @@ pub use problem::{Code, Problem};
 pub use service::{ObjectRef, ServiceFacts};
 pub use settings::Settings;
 pub use slot::{Protocol, Slot, Space};
+pub use words::{Word, Words};

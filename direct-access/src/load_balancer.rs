@@ -1,9 +1,10 @@
-//! Which load balancer a Service is on: one that exists, or one that clb-gate makes for it.
+//! Which load balancer a Service or an Ingress is on: one that exists, or one that clb-gate makes for it.
 
 use crate::exposure::Reason;
-use crate::names;
+use crate::problem::Problem;
 use crate::service::ServiceFacts;
 use crate::settings::{Manage, Settings};
+use crate::words::{Word, Words};
 
 /// Which load balancer an exposure is on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,7 +12,7 @@ pub enum LoadBalancer {
     /// One that a user made and named.
     Existing(String),
     /// One that clb-gate makes and deletes. Its id is known once it was made; who acts on the id first
-    /// sees in the CLB's tags that it was made for this Service, because a user can type an annotation.
+    /// sees in the CLB's tags that it was made for this object, because a user can type an annotation.
     Made(Option<String>),
 }
 
@@ -31,24 +32,34 @@ pub(crate) fn asked_for(
     service: &ServiceFacts,
     settings: &Settings,
 ) -> Result<LoadBalancer, Reason> {
-    if let Some(id) = service.annotation(names::EXISTING_LOAD_BALANCER) {
-        return checked(service, id).map(LoadBalancer::Existing);
-    }
-    if settings.manage < Manage::LoadBalancers && !service.finalizer {
-        return Err(Reason::NoLoadBalancer);
-    }
-    let id = service.annotation(names::LOAD_BALANCER_ID);
-    Ok(LoadBalancer::Made(
-        id.filter(|id| well_formed(id)).map(str::to_owned),
-    ))
+    said(&service.words(), service.finalizer, settings)
+        .map_err(Reason::Unreadable)?
+        .ok_or(Reason::NoLoadBalancer)
 }
 
-fn checked(service: &ServiceFacts, id: &str) -> Result<String, Reason> {
+/// What an object of either kind says; `None` where it names none and the level makes none. `finalizer`:
+/// whether one was made for it, or is being made.
+pub(crate) fn said(
+    words: &Words<'_>,
+    finalizer: bool,
+    settings: &Settings,
+) -> Result<Option<LoadBalancer>, Box<Problem>> {
+    if let Some(id) = words.get(Word::Existing) {
+        return checked(words, id).map(|id| Some(LoadBalancer::Existing(id)));
+    }
+    if settings.manage < Manage::LoadBalancers && !finalizer {
+        return Ok(None);
+    }
+    let id = words.get(Word::Id).filter(|id| well_formed(id));
+    Ok(Some(LoadBalancer::Made(id.map(str::to_owned))))
+}
+
+fn checked(words: &Words<'_>, id: &str) -> Result<String, Box<Problem>> {
     if well_formed(id) {
         return Ok(id.to_owned());
     }
     let accepted = "accepted is a CLB's id: lb- and lower-case letters or digits, e.g. lb-abcd1234";
-    Err(service.unreadable(names::EXISTING_LOAD_BALANCER, id, accepted))
+    Err(Box::new(words.problem(Word::Existing, id, accepted)))
 }
 
 /// Whether a text can be a CLB's id at all.
@@ -64,6 +75,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::names;
     use crate::service::tests::service;
 
     fn unnamed(finalizer: bool, id: Option<&str>) -> ServiceFacts {

@@ -18,7 +18,7 @@ pub const CLIENT_TOKEN: &str = "service.cloud.tencent.com/client-token";
 /// Service annotation with the address that the controller put into `status.loadBalancer`; written
 /// before the status, so that only what we showed is ever taken away again.
 pub const SHOWN_ADDRESS: &str = "clb-gate.io/shown-address";
-/// Finalizer of Services whose CLB we make: set before the CLB is, removed after it was deleted.
+/// Finalizer of Services and Ingresses whose CLB we make: set before the CLB is, removed after it was deleted.
 pub const FINALIZER: &str = "clb-gate.io/load-balancer";
 /// Service annotation: the subnet of an internal CLB (TKE's own).
 pub const INTERNAL_SUBNET: &str = "service.kubernetes.io/qcloud-loadbalancer-internal-subnetid";
@@ -38,6 +38,8 @@ pub const LOAD_BALANCER_CLASS: &str = "clb-gate.io/clb";
 pub const CLUSTER_TAG: &str = "clb-gate.io/cluster";
 /// Tag of a CLB we made: the UID of the Service it was made for.
 pub const SERVICE_TAG: &str = "clb-gate.io/service";
+/// Tag of a CLB we made: the UID of the Ingress it was made for.
+pub const INGRESS_TAG: &str = "clb-gate.io/ingress";
 /// Service annotation with extra `CreateListener` parameters as a JSON object (TKE's own).
 pub const LISTENER_PARAMETERS: &str = "service.kubernetes.io/service.listenerParameters";
 /// Service annotation with the protocols of each port as a JSON object (TKE's own).

@@ -9,9 +9,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::annotations;
 use crate::exposure::Reason;
 use crate::names;
-use crate::owner::Owner;
+use crate::owner::{Kind, Owner};
 use crate::problem::Problem;
 use crate::tke_service_config::Named;
+use crate::words::Words;
 
 /// Which object something belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -148,6 +149,16 @@ impl ServiceFacts {
     /// Itself, as the one that asks.
     pub fn owner(&self) -> Owner {
         Owner::service(self.object())
+    }
+
+    /// What it says of its load balancer.
+    pub fn words(&self) -> Words<'_> {
+        Words {
+            kind: Kind::Service,
+            namespace: &self.namespace,
+            name: &self.name,
+            annotations: &self.annotations,
+        }
     }
 
     /// The value of an annotation that matters here.

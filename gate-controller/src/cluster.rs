@@ -15,8 +15,8 @@ use runtime::{Change, Key};
 use tokio::sync::watch;
 
 use crate::configs::Configs;
-use crate::desired::{Asked, PodsByNamespace, Wanted, by_namespace, wanted};
-use crate::lifecycle::Made;
+use crate::desired::{Asked, PodsByNamespace, Wanted, by_namespace, unconfirmed, wanted};
+use crate::lifecycle::{Made, Subjects};
 use crate::pod::PodRecord;
 use crate::secrets::Certificates;
 
@@ -74,10 +74,23 @@ impl Cluster {
     pub fn on_ingress(&self, change: Change<IngressFacts>) {
         let mut state = self.state.lock();
         match change {
-            Change::Applied(key, ingress) => _ = state.ingresses.insert(key, ingress),
+            Change::Applied(key, ingress) => state.apply_ingress(key, ingress),
             Change::Deleted(key) => _ = state.ingresses.remove(&key),
             Change::Restarted(all) => state.ingresses = all.into_iter().collect(),
         }
+        drop(state);
+        self.tell();
+    }
+
+    /// Takes in the answer of our own write to an Ingress, which the watch may bring later.
+    pub fn on_ingress_written(&self, ingress: IngressFacts) {
+        let mut state = self.state.lock();
+        let key = Key::new(ingress.namespace.clone(), ingress.name.clone());
+        // An Ingress that the watch has removed meanwhile stays removed.
+        if !state.ingresses.contains_key(&key) {
+            return;
+        }
+        state.apply_ingress(key, ingress);
         drop(state);
         self.tell();
     }
@@ -89,7 +102,7 @@ impl Cluster {
         all
     }
 
-    /// Every Ingress as it is judged now.
+    /// Every Ingress as it is judged now; of a load balancer made for it, the id only once it was seen to be.
     pub fn judged_ingresses(&self) -> Vec<(IngressFacts, IngressJudgement)> {
         let state = self.state.lock();
         let one = |ingress: &IngressFacts| {
@@ -97,7 +110,10 @@ impl Cluster {
                 let key = Key::new(ingress.namespace.as_str(), name);
                 state.services.get(&key)
             };
-            let judgement = ingress_exposures(ingress, &find, &state.settings);
+            let mut judgement = ingress_exposures(ingress, &find, &state.settings);
+            if let IngressJudgement::Served(served) = &mut judgement {
+                unconfirmed(&mut served.load_balancer, &ingress.uid, &state.made);
+            }
             (ingress.clone(), judgement)
         };
         state.ingresses.values().map(one).collect()
@@ -192,6 +208,14 @@ impl Cluster {
     /// Which load balancers were made for whom.
     pub fn made(&self) -> Made {
         self.state.lock().made.clone()
+    }
+
+    /// Whose load balancers are looked after.
+    pub(crate) fn subjects(&self) -> Subjects {
+        let state = self.state.lock();
+        let find = |namespace: &str, name: &str| state.services.get(&Key::new(namespace, name));
+        let (services, ingresses) = (state.services.values(), state.ingresses.values());
+        Subjects::of(services, ingresses, &find, &state.settings)
     }
 
     /// Looks at all Services.
@@ -311,6 +335,14 @@ impl State {
         let known = self.services.get(&key);
         if known.is_none_or(|known| known.uid != service.uid || known.version <= service.version) {
             self.services.insert(key, service);
+        }
+    }
+
+    /// What is older than what is known is not news: a write's answer may overtake the watch.
+    fn apply_ingress(&mut self, key: Key, ingress: IngressFacts) {
+        let known = self.ingresses.get(&key);
+        if known.is_none_or(|known| known.uid != ingress.uid || known.version <= ingress.version) {
+            self.ingresses.insert(key, ingress);
         }
     }
 

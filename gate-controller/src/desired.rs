@@ -12,6 +12,7 @@ use direct_access::service::ObjectRef;
 use direct_access::slot::Protocol;
 use direct_access::{CertificateId, Exposure, Kind, Owner, Problem, Rule, Slot};
 
+pub(crate) use asking::unconfirmed;
 pub use asking::{Asked, wanted};
 
 use crate::pod::{Fate, PodRecord};

@@ -180,13 +180,9 @@ impl Director {
         let mut standing: BTreeSet<_> = problems.chain(conflicts).collect();
         let made = self.shared.cluster.made();
         let of_made = made.problems();
-        standing.extend(of_made.map(|(service, note)| {
-            (
-                Owner::service(service.clone()),
-                "LoadBalancerProblem",
-                note.to_owned(),
-            )
-        }));
+        standing.extend(
+            of_made.map(|(owner, note)| (owner.clone(), "LoadBalancerProblem", note.to_owned())),
+        );
         for exposure in &wanted.exposures {
             let Some(id) = exposure.load_balancer.id() else {
                 continue;

@@ -49,7 +49,7 @@ pub(crate) async fn run(shared: Shared, draining: CancellationToken) {
 fn address(shared: &Shared, judgement: &IngressJudgement) -> Option<String> {
     match judgement {
         IngressJudgement::Served(served) => {
-            let view = shared.views.get(&served.load_balancer)?;
+            let view = shared.views.get(served.load_balancer.id()?)?;
             view.address.clone()
         }
         IngressJudgement::NotOurs(_) => None,

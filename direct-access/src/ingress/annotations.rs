@@ -2,26 +2,26 @@
 //! is held to it by the same test as to those of Services.
 
 use super::facts::IngressFacts;
-use crate::annotations::{Annotation, BY_TKE, Fate, ingress};
+use crate::annotations::{Annotation, Fate, ingress};
 use crate::names::ingress as own;
 use crate::problem::Problem;
 
-const NO_CLB: Fate = Fate::Declined(
-    "clb-gate makes no CLB for an Ingress; name one with kubernetes.io/ingress.existLbId",
-);
-const OF_THE_CLB: Fate = Fate::Declined(
-    "it is set on the CLB of kubernetes.io/ingress.existLbId, which is not clb-gate's: set it there",
-);
+const PAID: Fate = Fate::Served("how_traffic_is_paid_for_is_read");
+const OF_THE_CLB: Fate = Fate::Served("what_an_ingress_asks_of_a_clb_made_for_it_is_read");
+const TOKEN: Fate = Fate::Served("a_plain_ingress_gets_a_public_one_with_both_tags_and_the_token");
 const ELSEWHERE: Fate = Fate::Declined(
     "clb-gate binds pods in the CLB's own VPC; name a CLB set up for it with kubernetes.io/ingress.existLbId",
 );
 const NO_CONFIG: Fate = Fate::Declined("TkeServiceConfigs are not read for Ingresses");
+const KEPT: Fate = Fate::Declined(
+    "a CLB that clb-gate makes goes with its Ingress; one of your own stays: name it with kubernetes.io/ingress.existLbId",
+);
 const OF_REDIRECTS: Fate =
     Fate::Ignored("clb-gate makes no redirects and removes none; auto-rewrite is told");
 const SPREAD: Fate = Fate::Served("http_rules_and_https_rules");
 
 /// All of them.
-pub const ANNOTATIONS: [Annotation; 33] = [
+pub const ANNOTATIONS: [Annotation; 34] = [
     ingress(
         own::CLASS_ANNOTATION,
         Fate::Served("the_class_is_ours_by_annotation_by_name_or_by_none"),
@@ -30,11 +30,21 @@ pub const ANNOTATIONS: [Annotation; 33] = [
         own::EXISTING_LOAD_BALANCER,
         Fate::Served("existing_load_balancer_refused"),
     ),
-    ingress("kubernetes.io/ingress.subnetId", NO_CLB),
-    ingress("kubernetes.io/ingress.internetChargeType", NO_CLB),
-    ingress("kubernetes.io/ingress.internetMaxBandwidthOut", NO_CLB),
-    ingress("kubernetes.io/ingress.extensiveParameters", NO_CLB),
-    ingress("kubernetes.io/ingress.qcloud-loadbalance-id", BY_TKE),
+    ingress(
+        own::INTERNAL_SUBNET,
+        Fate::Served("an_internal_one_is_in_its_subnet_and_pays_for_no_traffic"),
+    ),
+    ingress(own::CHARGE_TYPE, PAID),
+    ingress(own::BANDWIDTH, PAID),
+    ingress(
+        own::EXTENSIVE_PARAMETERS,
+        Fate::Served("extensive_parameters_are_ordered"),
+    ),
+    ingress(
+        own::LOAD_BALANCER_ID,
+        Fate::Served("one_is_made_where_the_level_makes_them"),
+    ),
+    ingress(own::CLIENT_TOKEN, TOKEN),
     ingress(own::RULE_MIX, SPREAD),
     ingress(own::RULE_MIX_BOTH, Fate::Served("rule_mix_both")),
     ingress(own::HTTP_RULES, SPREAD),
@@ -57,17 +67,16 @@ pub const ANNOTATIONS: [Annotation; 33] = [
     ),
     ingress("ingress.cloud.tencent.com/rewrite-support", OF_REDIRECTS),
     ingress("ingress.cloud.tencent.com/auto-rewrite-code", OF_REDIRECTS),
-    ingress("ingress.cloud.tencent.com/pass-to-target", OF_THE_CLB),
-    ingress("ingress.cloud.tencent.com/security-groups", OF_THE_CLB),
+    ingress(own::PASS_TO_TARGET, OF_THE_CLB),
+    ingress(own::SECURITY_GROUPS, OF_THE_CLB),
     ingress(
         "ingress.cloud.tencent.com/modification-protection",
-        OF_THE_CLB,
+        Fate::Declined(
+            "what people change on listeners of clb-gate is changed back; protect the CLB in Tencent's console",
+        ),
     ),
-    ingress("ingress.cloud.tencent.com/deletion-protection", OF_THE_CLB),
-    ingress(
-        "ingress.cloud.tencent.com/loadbalance-retain",
-        Fate::Ignored("the CLB of an Ingress is never deleted"),
-    ),
+    ingress("ingress.cloud.tencent.com/deletion-protection", KEPT),
+    ingress("ingress.cloud.tencent.com/loadbalance-retain", KEPT),
     ingress(
         "ingress.cloud.tencent.com/enable-group",
         Fate::Ignored(
@@ -146,7 +155,7 @@ mod tests {
     fn what_is_declined_is_told_with_its_reason() {
         assert_eq!(problems(&asking(&[])), []);
         let told = problems(&asking(&[
-            ("kubernetes.io/ingress.subnetId", "subnet-a"),
+            ("ingress.cloud.tencent.com/loadbalance-retain", "true"),
             ("ingress.cloud.tencent.com/deletion-protection", "false"),
             ("ingress.cloud.tencent.com/enable-group", "true"),
             (own::DIRECT_ACCESS, "true"),
@@ -154,7 +163,7 @@ mod tests {
         assert_eq!(told.len(), 1);
         let told = told[0].to_string();
         assert!(
-            told.contains("subnetId") && told.contains("existLbId"),
+            told.contains("loadbalance-retain") && told.contains("existLbId"),
             "{told}"
         );
         assert!(!matters("example.com/other") && matters(own::CERTIFICATE));

@@ -8,9 +8,10 @@ use k8s_openapi::api::networking::v1::{
 };
 
 use crate::names;
-use crate::owner::Owner;
+use crate::owner::{Kind, Owner};
 use crate::problem::Problem;
 use crate::service::{self, ObjectRef};
+use crate::words::Words;
 
 /// An Ingress pruned to what the decisions need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub struct IngressFacts {
     pub going: bool,
     /// Resource version, as a number: the API server's own are, and compare as such.
     pub version: u64,
+    /// Whether it has [`names::FINALIZER`].
+    pub finalizer: bool,
     /// The addresses in `status.loadBalancer.ingress`.
     pub shown: Vec<String>,
     /// Whether we wrote them: the API server keeps who manages a status.
@@ -100,6 +103,7 @@ impl IngressFacts {
         let spec = ingress.spec.unwrap_or_default();
         let mut annotations = meta.annotations.unwrap_or_default();
         annotations.retain(|key, _| super::annotations::matters(key));
+        let finalizers = meta.finalizers.unwrap_or_default();
         let managers = meta.managed_fields.unwrap_or_default();
         let status = ingress.status.and_then(|status| status.load_balancer);
         let shown = status.and_then(|status| status.ingress).unwrap_or_default();
@@ -121,6 +125,7 @@ impl IngressFacts {
                 .resource_version
                 .and_then(|version| version.parse().ok())
                 .unwrap_or_default(),
+            finalizer: finalizers.iter().any(|name| name == names::FINALIZER),
             shown: shown
                 .into_iter()
                 .filter_map(|one| one.ip.or(one.hostname))
@@ -140,6 +145,16 @@ impl IngressFacts {
     /// Itself, as the one that asks.
     pub fn owner(&self) -> Owner {
         Owner::ingress(self.object())
+    }
+
+    /// What it says of its load balancer.
+    pub fn words(&self) -> Words<'_> {
+        Words {
+            kind: Kind::Ingress,
+            namespace: &self.namespace,
+            name: &self.name,
+            annotations: &self.annotations,
+        }
     }
 
     /// The value of an annotation that matters here.

@@ -8,9 +8,10 @@ use super::listen::{listeners, possible};
 use super::mix::{Mix, mix, switch};
 use super::route;
 use super::tls::{Certificates, certificates};
+use crate::attributes::attributes;
 use crate::exposure::{Exposure, Rule, RulePath};
 use crate::listener::ListenerParameters;
-use crate::load_balancer::{LoadBalancer, well_formed};
+use crate::load_balancer::{self, LoadBalancer};
 use crate::names::ingress as own;
 use crate::problem::{Code, Problem};
 use crate::service::ServiceFacts;
@@ -27,10 +28,10 @@ pub enum IngressJudgement {
 }
 
 /// An Ingress that is ours.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IngressServed {
     /// The load balancer it is on.
-    pub load_balancer: String,
+    pub load_balancer: LoadBalancer,
     /// One for each listener, host and path that leads to pods. May be empty.
     pub exposures: Vec<Exposure>,
     /// What of it could not be served, for its Events.
@@ -50,7 +51,7 @@ pub enum IngressReason {
     OtherClass(String),
     /// TKE's own controller serves it: `mode: skip` is absent.
     ServedByTke,
-    /// It names no load balancer.
+    /// It names no load balancer, and this level may not make one.
     NoLoadBalancer,
     /// It asks for direct access, but what all of it depends on cannot be read.
     Unreadable(Box<Problem>),
@@ -64,7 +65,8 @@ impl IngressReason {
             Self::NoLoadBalancer => Some(ingress.annotation_problem(
                 own::EXISTING_LOAD_BALANCER,
                 "",
-                "name the existing CLB, e.g. lb-abcd1234; clb-gate does not create a CLB for an Ingress",
+                "name the existing CLB, e.g. lb-abcd1234; this installation does not create CLBs \
+                 (setting manage: loadbalancers does)",
             )),
             Self::NotDirectAccess | Self::Going | Self::OtherClass(_) | Self::ServedByTke => None,
         }
@@ -123,9 +125,10 @@ fn judge<'s>(
     let unreadable = IngressReason::Unreadable;
     let load_balancer = ours(ingress, settings)?;
     let mix = mix(ingress).map_err(unreadable)?;
-    let (certificates, problems) = certificates(ingress);
+    let (certificates, mut problems) = certificates(ingress);
     let mut listeners = listeners(ingress, &mix, certificates.asked()).map_err(unreadable)?;
     let redirected = redirected(ingress, &mut listeners).map_err(unreadable)?;
+    problems.extend(attributes(&ingress.words(), &load_balancer).1);
     let mut work = Work {
         ingress,
         mix,
@@ -133,8 +136,9 @@ fn judge<'s>(
         listeners,
         served: IngressServed {
             load_balancer,
+            exposures: Vec::new(),
             problems,
-            ..IngressServed::default()
+            incomplete: BTreeSet::new(),
         },
         taken: BTreeSet::new(),
     };
@@ -156,7 +160,7 @@ fn judge<'s>(
 }
 
 /// The load balancer of an Ingress that is ours.
-fn ours(ingress: &IngressFacts, settings: &Settings) -> Result<String, IngressReason> {
+fn ours(ingress: &IngressFacts, settings: &Settings) -> Result<LoadBalancer, IngressReason> {
     if ingress.going {
         return Err(IngressReason::Going);
     }
@@ -172,16 +176,9 @@ fn ours(ingress: &IngressFacts, settings: &Settings) -> Result<String, IngressRe
         return Err(IngressReason::ServedByTke);
     }
     switched.map_err(IngressReason::Unreadable)?;
-    match ingress.annotation(own::EXISTING_LOAD_BALANCER) {
-        None => Err(IngressReason::NoLoadBalancer),
-        Some(id) if well_formed(id) => Ok(id.to_owned()),
-        Some(id) => {
-            let accepted =
-                "accepted is a CLB's id: lb- and lower-case letters or digits, e.g. lb-abcd1234";
-            let problem = ingress.annotation_problem(own::EXISTING_LOAD_BALANCER, id, accepted);
-            Err(IngressReason::Unreadable(Box::new(problem)))
-        }
-    }
+    load_balancer::said(&ingress.words(), ingress.finalizer, settings)
+        .map_err(IngressReason::Unreadable)?
+        .ok_or(IngressReason::NoLoadBalancer)
 }
 
 /// Where a redirect is asked for, nothing is forwarded unencrypted.
@@ -250,7 +247,7 @@ impl Work<'_> {
             self.served.exposures.push(Exposure {
                 owner: ingress.owner(),
                 service: service.object(),
-                load_balancer: LoadBalancer::Existing(self.served.load_balancer.clone()),
+                load_balancer: self.served.load_balancer.clone(),
                 protocol,
                 port: at,
                 rule: Some(Rule {

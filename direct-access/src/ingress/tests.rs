@@ -3,13 +3,15 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::attributes::attributes;
 use crate::certificate::{CertificateId, CertificateRef};
+use crate::load_balancer::LoadBalancer;
 use crate::names;
 use crate::names::ingress as own;
 use crate::owner::Owner;
 use crate::service::tests::service;
 use crate::service::{ServiceFacts, TargetPort};
-use crate::settings::{Ownership, Settings};
+use crate::settings::{Manage, Ownership, Settings};
 use crate::slot::Protocol;
 
 /// A path as the API server gives it.
@@ -49,7 +51,9 @@ impl IngressFacts {
         self
     }
 
-    fn without(mut self, key: &str) -> Self {
+    /// The same without an annotation.
+    #[must_use]
+    pub(crate) fn without(mut self, key: &str) -> Self {
         self.annotations.remove(key);
         self
     }
@@ -331,4 +335,57 @@ fn pruning_keeps_what_is_used_and_who_wrote_the_status() {
         ..IngressFacts::default()
     };
     assert_eq!(pruned, expected);
+}
+
+#[test]
+fn one_is_made_where_the_level_makes_them() {
+    let unnamed = simple().without(own::EXISTING_LOAD_BALANCER);
+    let at = |manage, ingress: &IngressFacts| {
+        let settings = Settings {
+            manage,
+            ..Settings::default()
+        };
+        match judged(ingress, &settings) {
+            IngressJudgement::Served(served) => {
+                let on = served.exposures.iter().map(|one| &one.load_balancer);
+                assert!(on.into_iter().all(|one| *one == served.load_balancer));
+                Ok(served.load_balancer)
+            }
+            IngressJudgement::NotOurs(reason) => Err(reason),
+        }
+    };
+    let none = Err(IngressReason::NoLoadBalancer);
+    let made = |id: Option<&str>| Ok(LoadBalancer::Made(id.map(str::to_owned)));
+    assert_eq!(at(Manage::Listeners, &unnamed), none);
+    assert_eq!(at(Manage::LoadBalancers, &unnamed), made(None));
+    let known = unnamed.clone().with(own::LOAD_BALANCER_ID, "lb-1");
+    // Somebody typed the id: this level makes none, so there is nothing that could be ours.
+    assert_eq!(at(Manage::Listeners, &known), none);
+    assert_eq!(at(Manage::LoadBalancers, &known), made(Some("lb-1")));
+    let claimed = IngressFacts {
+        finalizer: true,
+        ..known
+    };
+    assert_eq!(at(Manage::Backends, &claimed), made(Some("lb-1")));
+    let named = claimed.with(own::EXISTING_LOAD_BALANCER, "lb-2");
+    let existing = Ok(LoadBalancer::Existing("lb-2".to_owned()));
+    assert_eq!(at(Manage::LoadBalancers, &named), existing);
+}
+
+#[test]
+fn what_an_ingress_asks_of_a_clb_made_for_it_is_read() {
+    let asking = simple()
+        .with(own::SECURITY_GROUPS, "sg-b,sg-a")
+        .with(own::PASS_TO_TARGET, "true");
+    let (asked, problems) = attributes(&asking.words(), &LoadBalancer::Made(None));
+    assert_eq!(asked.security_groups.unwrap(), ["sg-a", "sg-b"]);
+    assert_eq!((asked.pass_to_target, problems), (Some(true), vec![]));
+    // It names a CLB of the user's own, which is left alone.
+    let told = served(&asking).problems;
+    assert_eq!(told.len(), 2);
+    assert!(
+        told[0].to_string().contains("lb-abcd1234 is yours"),
+        "{}",
+        told[0]
+    );
 }

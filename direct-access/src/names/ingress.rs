@@ -10,6 +10,23 @@ pub const DIRECT_ACCESS: &str = "ingress.cloud.tencent.com/direct-access";
 pub const MODE: &str = "ingress.cloud.tencent.com/mode";
 /// The existing CLB to use, `lb-xxxxxxxx`.
 pub const EXISTING_LOAD_BALANCER: &str = "kubernetes.io/ingress.existLbId";
+/// The id of the CLB in use; written by the controller.
+pub const LOAD_BALANCER_ID: &str = "kubernetes.io/ingress.qcloud-loadbalance-id";
+/// The token that makes a repeated `CreateLoadBalancer` the same one; written by the controller before the
+/// first call.
+pub const CLIENT_TOKEN: &str = "ingress.cloud.tencent.com/client-token";
+/// The subnet of an internal CLB.
+pub const INTERNAL_SUBNET: &str = "kubernetes.io/ingress.subnetId";
+/// How a public CLB's traffic is paid for.
+pub const CHARGE_TYPE: &str = "kubernetes.io/ingress.internetChargeType";
+/// Mbit/s of a public CLB.
+pub const BANDWIDTH: &str = "kubernetes.io/ingress.internetMaxBandwidthOut";
+/// Extra `CreateLoadBalancer` parameters as a JSON object.
+pub const EXTENSIVE_PARAMETERS: &str = "kubernetes.io/ingress.extensiveParameters";
+/// The security groups of a CLB that we make, with commas between them.
+pub const SECURITY_GROUPS: &str = "ingress.cloud.tencent.com/security-groups";
+/// Whether only the CLB's own security groups are asked.
+pub const PASS_TO_TARGET: &str = "ingress.cloud.tencent.com/pass-to-target";
 /// The listeners: `[{"HTTP":80},{"HTTPS":443}]`.
 pub const LISTEN_PORTS: &str = "ingress.cloud.tencent.com/listen-ports";
 /// `"true"`: the rules are spread over HTTP and HTTPS by the next two.
@@ -34,11 +51,19 @@ pub const CERTIFICATE_KEY: &str = "qcloud_cert_id";
 pub const CA_CERTIFICATE_KEY: &str = "qcloud_ca_cert_id";
 
 /// The annotations that matter here; everything else is pruned when an Ingress is cached.
-pub const ANNOTATIONS: [&str; 11] = [
+pub const ANNOTATIONS: [&str; 19] = [
     CLASS_ANNOTATION,
     DIRECT_ACCESS,
     MODE,
     EXISTING_LOAD_BALANCER,
+    LOAD_BALANCER_ID,
+    CLIENT_TOKEN,
+    INTERNAL_SUBNET,
+    CHARGE_TYPE,
+    BANDWIDTH,
+    EXTENSIVE_PARAMETERS,
+    SECURITY_GROUPS,
+    PASS_TO_TARGET,
     LISTEN_PORTS,
     RULE_MIX,
     RULE_MIX_BOTH,

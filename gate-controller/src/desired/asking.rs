@@ -128,7 +128,7 @@ impl<'a> Work<'_, 'a> {
         match exposures(service, self.settings) {
             Judgement::Served(mut served) => {
                 for exposure in &mut served.exposures {
-                    let id = unconfirmed(&mut exposure.load_balancer, service, self.made);
+                    let id = unconfirmed(&mut exposure.load_balancer, &service.uid, self.made);
                     self.unseen.extend(id);
                 }
                 self.held_slots.extend(served.held);
@@ -157,11 +157,18 @@ impl<'a> Work<'_, 'a> {
         let namespace = ingress.namespace.as_str();
         let find = |name: &str| services.get(&(namespace, name)).copied();
         match ingress_exposures(ingress, &find, self.settings) {
-            IngressJudgement::Served(served) => {
+            IngressJudgement::Served(mut served) => {
                 self.wanted.tell(&ingress.owner(), served.problems);
-                let id = served.load_balancer;
-                let desired = self.wanted.load_balancers.entry(id).or_default();
-                desired.incomplete.extend(served.incomplete);
+                let own = &mut served.load_balancer;
+                self.unseen
+                    .extend(unconfirmed(own, &ingress.uid, self.made));
+                for exposure in &mut served.exposures {
+                    exposure.load_balancer.clone_from(own);
+                }
+                if let Some(id) = own.id() {
+                    let desired = self.wanted.load_balancers.entry(id.to_owned());
+                    desired.or_default().incomplete.extend(served.incomplete);
+                }
                 self.serve(served.exposures);
             }
             IngressJudgement::NotOurs(reason) => {
@@ -239,14 +246,15 @@ impl<'a> Work<'_, 'a> {
     }
 }
 
-/// Takes the id away from a load balancer that was not seen to be made for this Service, and returns it.
-fn unconfirmed(
+/// Takes the id away from a load balancer that was not seen to be made for the object of this UID, and
+/// returns it.
+pub(crate) fn unconfirmed(
     load_balancer: &mut LoadBalancer,
-    service: &ServiceFacts,
+    uid: &str,
     made: &Made,
 ) -> Option<String> {
     match load_balancer {
-        LoadBalancer::Made(id) if id.as_deref() != made.id(&service.uid) => id.take(),
+        LoadBalancer::Made(id) if id.as_deref() != made.id(uid) => id.take(),
         LoadBalancer::Made(_) | LoadBalancer::Existing(_) => None,
     }
 }

@@ -74,6 +74,37 @@ fn a_path_is_a_rule_with_the_services_pods() {
 }
 
 #[test]
+fn one_made_for_an_ingress_is_used_once_its_tags_were_seen() {
+    let mut unnamed = with(front(), names::ingress::LOAD_BALANCER_ID, "lb-made");
+    unnamed
+        .annotations
+        .remove(names::ingress::EXISTING_LOAD_BALANCER);
+    let settings = Settings {
+        manage: direct_access::settings::Manage::LoadBalancers,
+        ..Settings::default()
+    };
+    let (services, ingresses, pods) = ([plain("web")], [unnamed], [pod("a", 1)]);
+    let asked = Asked {
+        services: services.iter().collect(),
+        ingresses: ingresses.iter().collect(),
+        certificates: None,
+    };
+    let ledger = ["lb-made".to_owned()].into();
+    let made_for = |uid: &str| {
+        let made = Made::of([(uid.to_owned(), "lb-made".to_owned())]);
+        wanted(&asked, &by_namespace(&pods), &settings, &ledger, &made)
+    };
+    let seen = made_for("uid-front");
+    let rules = &seen.load_balancers["lb-made"].listeners[&Protocol::Http.at(80)].rules;
+    assert_eq!(rules[&key("/")].targets.len(), 1);
+    // Somebody typed the id: neither used nor emptied.
+    let typed = made_for("uid-other");
+    let load_balancer = &typed.load_balancers["lb-made"];
+    assert!(load_balancer.hold && load_balancer.listeners.is_empty());
+    assert_eq!(typed.exposures[0].load_balancer.id(), None);
+}
+
+#[test]
 fn a_pod_waits_for_its_service_and_for_every_rule() {
     let both = compute(
         &[service("web")],

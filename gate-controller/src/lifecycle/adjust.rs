@@ -1,13 +1,14 @@
-//! What of a load balancer that we made is not as its Service asks, and can be changed in place. Pure.
+//! What of a load balancer that we made is not as its Service or Ingress asks, and can be changed in place. Pure.
 //!
 //! What is not asked for stays as it is, also when it was asked for before.
 
 use std::fmt;
 
 use clb::{InternetAccessible, LoadBalancer};
+use direct_access::LoadBalancer as Place;
 use direct_access::attributes::attributes;
-use direct_access::{LoadBalancer as Place, ServiceFacts};
 
+use super::holder::Holder;
 use super::order::{bandwidth, charge_type};
 
 /// What a load balancer is like.
@@ -32,9 +33,9 @@ pub struct Adjustment {
     pub internet: Option<InternetAccessible>,
 }
 
-/// What has to be changed so that the Service has what it asks for; `None` for nothing.
-pub(super) fn adjustment(service: &ServiceFacts, there: &Traits) -> Option<Adjustment> {
-    let (asked, _) = attributes(service, &Place::Made(None));
+/// What has to be changed so that the object has what it asks for; `None` for nothing.
+pub(super) fn adjustment(holder: &Holder, there: &Traits) -> Option<Adjustment> {
+    let (asked, _) = attributes(&holder.words(), &Place::Made(None));
     let mut groups = there.security_groups.clone();
     groups.sort();
     let change = Adjustment {
@@ -42,20 +43,17 @@ pub(super) fn adjustment(service: &ServiceFacts, there: &Traits) -> Option<Adjus
         pass_to_target: asked
             .pass_to_target
             .filter(|asked| *asked != there.pass_to_target),
-        internet: internet(service, there.internet.as_ref()),
+        internet: internet(holder, there.internet.as_ref()),
     };
     (change != Adjustment::default()).then_some(change)
 }
 
 /// One that does not say how it is paid for cannot be compared, and stays. What cannot be read was told
 /// when the load balancer was made, and asks for nothing.
-fn internet(
-    service: &ServiceFacts,
-    there: Option<&InternetAccessible>,
-) -> Option<InternetAccessible> {
+fn internet(holder: &Holder, there: Option<&InternetAccessible>) -> Option<InternetAccessible> {
     let there = there?;
-    let kind = charge_type(service).ok().flatten();
-    let number = bandwidth(service).ok().flatten();
+    let kind = charge_type(holder).ok().flatten();
+    let number = bandwidth(holder).ok().flatten();
     let asked = InternetAccessible {
         internet_charge_type: kind.unwrap_or(&there.internet_charge_type).to_owned(),
         internet_max_bandwidth_out: number.unwrap_or(there.internet_max_bandwidth_out),
@@ -141,7 +139,7 @@ mod tests {
         let pairs = annotations.iter();
         let pairs = pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         service.annotations.extend(pairs);
-        let change = adjustment(&service, &there());
+        let change = adjustment(&Holder::from(&service), &there());
         let named = change.as_ref().map(|change| match change {
             Adjustment {
                 security_groups: Some(all),
@@ -169,7 +167,10 @@ mod tests {
         });
         assert_eq!(named, expected);
         if let Some(change) = change {
-            assert_eq!(adjustment(&service, &there().adjusted(&change)), None);
+            assert_eq!(
+                adjustment(&Holder::from(&service), &there().adjusted(&change)),
+                None
+            );
         }
     }
 
@@ -178,6 +179,9 @@ mod tests {
         let mut service = service("web");
         let known = names::BANDWIDTH.to_owned();
         service.annotations.insert(known, "20".to_owned());
-        assert_eq!(adjustment(&service, &Traits::default()), None);
+        assert_eq!(
+            adjustment(&Holder::from(&service), &Traits::default()),
+            None
+        );
     }
 }

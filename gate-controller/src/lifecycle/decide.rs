@@ -1,38 +1,38 @@
-//! What to do next for the load balancer of one Service. Pure.
+//! What to do next for the load balancer of one Service or Ingress. Pure.
 //!
 //! The order is the safety: the finalizer and the token are on record before a CLB is ordered, its id is
 //! on record before it is used, and the finalizer goes last. So a crash between any two steps leaves
 //! enough behind for the next leader to go on from.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use direct_access::service::Ingress;
-use direct_access::{Kind, Owner, ServiceFacts, names};
+use direct_access::{Kind, Owner, Word};
 
 use super::adjust::{Adjustment, Traits, adjustment};
+use super::holder::Holder;
 
 /// How long nothing must have been seen before it is believed that nothing is there: a CLB that was
 /// ordered may show late, by its tags or at all. Tencent names no bound; a CLB shows within seconds.
 pub const SETTLED: Duration = Duration::from_secs(15);
 
-/// What is known of one Service and of the load balancers that bear its tags.
+/// What is known of one object and of the load balancers that bear its tags.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The Service.
-    pub service: &'a ServiceFacts,
+    /// The object: a Service or an Ingress.
+    pub holder: &'a Holder,
     /// What it asks for.
     pub wish: Wish,
     /// Whether the level allows a new load balancer.
     pub may_create: bool,
     /// Whether we have led for long enough that no call of an earlier leader is on its way.
     pub may_remove: bool,
-    /// The load balancers with the tags of this cluster and this Service, oldest first.
+    /// The load balancers with the tags of this cluster and this object, oldest first.
     pub ours: &'a [Seen],
-    /// The load balancer that the Service names by either annotation, unless it is one of `ours`.
+    /// The load balancer that the object names by either annotation, unless it is one of `ours`.
     pub named: Option<&'a Seen>,
-    /// Services by the existing load balancer they name.
+    /// Objects by the existing load balancer they name.
     pub users: &'a BTreeMap<String, Owner>,
     /// What is on load balancers that may have to go, as it was read a moment ago.
     pub contents: &'a BTreeMap<String, Contents>,
@@ -42,7 +42,7 @@ pub struct Facts<'a> {
     pub fresh_token: &'a str,
 }
 
-/// What a leader remembers of a Service's load balancer; nothing of it has to survive.
+/// What a leader remembers of an object's load balancer; nothing of it has to survive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// How long nothing made for it has been seen.
@@ -55,7 +55,7 @@ pub struct Memory {
     pub adjusted: Option<Duration>,
 }
 
-/// What a Service asks for.
+/// What an object asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
     /// One of its own, made by us.
@@ -64,7 +64,7 @@ pub enum Wish {
     Existing {
         /// Its id.
         id: String,
-        /// Whether its address is shown on the Service: at level loadbalancers.
+        /// Whether its address is shown on it: a Service's, at level loadbalancers.
         show: bool,
     },
     /// Something that cannot be read: whatever is there stays as it is.
@@ -104,7 +104,7 @@ pub enum Step {
     Rest,
     /// Nothing yet.
     Wait(Waiting),
-    /// Put the finalizer on the Service, and the token for the first or the next order.
+    /// Put the finalizer on the object, and the token for the first or the next order.
     Claim(Claim),
     /// Order a load balancer with the token on record, and record its id at once.
     Create,
@@ -141,7 +141,7 @@ pub enum Waiting {
     Person,
 }
 
-/// What is written when a Service is claimed.
+/// What is written when an object is claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The token for the order, where a new one is needed.
@@ -153,7 +153,7 @@ pub struct Claim {
 /// Why a load balancer is not needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unneeded {
-    /// The Service is going, or asks for another or none.
+    /// The object is going, or asks for another or none.
     Unwanted,
     /// There is an older one.
     Surplus,
@@ -162,7 +162,7 @@ pub enum Unneeded {
 /// What a person should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The annotation names a CLB that exists and does not bear our tags for this Service.
+    /// The annotation names a CLB that exists and does not bear our tags for this object.
     NotMadeForIt(String),
     /// There are several; this one is kept in addition, because something is on it.
     Surplus(String, Contents),
@@ -183,7 +183,7 @@ pub struct Decision {
     pub notice: Option<Notice>,
 }
 
-/// Decides what to do next for one Service.
+/// Decides what to do next for one object.
 pub fn decide(facts: &Facts<'_>) -> Decision {
     let mut notice = None;
     let step = match &facts.wish {
@@ -195,25 +195,25 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
     Decision { step, notice }
 }
 
-/// The load balancer that is the Service's own: the one on record, if it bears the Service's tags.
-pub fn confirmed<'a>(service: &ServiceFacts, ours: &'a [Seen]) -> Option<&'a Seen> {
-    let id = service.annotation(names::LOAD_BALANCER_ID)?;
+/// The load balancer that is the object's own: the one on record, if it bears the object's tags.
+pub fn confirmed<'a>(holder: &Holder, ours: &'a [Seen]) -> Option<&'a Seen> {
+    let id = holder.says(Word::Id)?;
     ours.iter().find(|seen| seen.id == id)
 }
 
 impl Facts<'_> {
     fn made(&self, notice: &mut Option<Notice>) -> Step {
-        let id = self.service.annotation(names::LOAD_BALANCER_ID);
+        let id = self.holder.says(Word::Id);
         let nothing = self.ours.is_empty();
         if nothing && id.is_none() && !self.may_create {
             // Claimed before the level was lowered, and never made.
             return self.let_go(None, notice);
         }
-        if !self.service.finalizer {
+        if !self.holder.finalizer {
             let token = (id.is_none() && self.token().is_none()).then(|| self.fresh());
             return Step::Claim(Claim { token, lost: None });
         }
-        if let Some(own) = confirmed(self.service, self.ours) {
+        if let Some(own) = confirmed(self.holder, self.ours) {
             return self.keep(own, notice);
         }
         if let Some(oldest) = self.ours.first() {
@@ -282,7 +282,7 @@ impl Facts<'_> {
         if !self.may_create || self.memory.adjusted.is_some_and(|ago| ago < SETTLED) {
             return None;
         }
-        let change = adjustment(self.service, &own.traits)?;
+        let change = adjustment(self.holder, &own.traits)?;
         Some(Step::Adjust(own.id.clone(), Box::new(change)))
     }
 
@@ -293,7 +293,7 @@ impl Facts<'_> {
         all.find(|seen| seen.id == id && seen.normal && show)
     }
 
-    /// Nothing of our making is wanted; `shown` is what the Service's status should say instead.
+    /// Nothing of our making is wanted; `shown` is what a Service's status should say instead.
     fn let_go(&self, shown: Option<&Seen>, notice: &mut Option<Notice>) -> Step {
         let mut left = Vec::new();
         let taken_over = match &self.wish {
@@ -321,7 +321,7 @@ impl Facts<'_> {
                 Some(_) => return Step::Delete(seen.id.clone(), Unneeded::Unwanted),
             }
         }
-        if self.service.finalizer && self.ours.is_empty() && self.unsure() {
+        if self.holder.finalizer && self.ours.is_empty() && self.unsure() {
             return Step::Wait(Waiting::Unsure);
         }
         let status = match shown {
@@ -330,7 +330,7 @@ impl Facts<'_> {
         };
         match status {
             Some(step) => step,
-            None if self.service.finalizer => Step::Release(left),
+            None if self.holder.finalizer => Step::Release(left),
             None => Step::Rest,
         }
     }
@@ -341,22 +341,25 @@ impl Facts<'_> {
     }
 
     fn show(&self, seen: &Seen) -> Option<Step> {
+        if self.holder.owner.kind == Kind::Ingress {
+            return None;
+        }
         let ingress = ingress(seen.address.as_deref()?);
-        let marked = self.service.annotation(names::SHOWN_ADDRESS) == Some(&ingress.address);
-        let shown = self.service.ingress.as_slice() == std::slice::from_ref(&ingress);
+        let marked = self.holder.marked() == Some(ingress.address.as_str());
+        let shown = self.holder.shown.as_slice() == std::slice::from_ref(&ingress);
         (!marked || !shown).then_some(Step::Show(ingress))
     }
 
     fn hide(&self) -> Option<Step> {
-        let marked = self.service.annotation(names::SHOWN_ADDRESS)?;
-        let shown = self.service.ingress.as_slice() == [ingress(marked)];
+        let marked = self.holder.marked()?;
+        let shown = self.holder.shown.as_slice() == [ingress(marked)];
         Some(if shown { Step::Clear } else { Step::Unmark })
     }
 
-    /// The token on record. A copied Service carries its original's, which is none.
+    /// The token on record. A copied object carries its original's, which is none.
     fn token(&self) -> Option<&str> {
-        let token = self.service.annotation(names::CLIENT_TOKEN)?;
-        token.starts_with(&self.service.uid).then_some(token)
+        let token = self.holder.says(Word::ClientToken)?;
+        token.starts_with(&self.holder.uid).then_some(token)
     }
 
     fn fresh(&self) -> String {
@@ -398,42 +401,34 @@ impl Step {
     }
 }
 
-impl fmt::Display for Notice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let annotation = names::LOAD_BALANCER_ID;
+impl Notice {
+    /// What it says on an object of this kind.
+    pub fn told(&self, kind: Kind) -> String {
+        let (annotation, existing) = (Word::Id.key(kind), Word::Existing.key(kind));
+        let kind = kind.as_str();
         match self {
-            Self::NotMadeForIt(id) => write!(
-                f,
+            Self::NotMadeForIt(id) => format!(
                 "metadata.annotations[{annotation}] is {id:?}, and that CLB does not bear clb-gate's tags for this \
-                 Service, so it is not touched; remove the annotation to have a CLB made, or name the CLB in {}",
-                names::EXISTING_LOAD_BALANCER
+                 {kind}, so it is not touched; remove the annotation to have a CLB made, or name the CLB in {existing}"
             ),
-            Self::Surplus(id, contents) => write!(
-                f,
-                "CLB {id} was made for this Service too and has {} listeners, so it is not deleted; move what is on \
+            Self::Surplus(id, contents) => format!(
+                "CLB {id} was made for this {kind} too and has {} listeners, so it is not deleted; move what is on \
                  it and delete it in Tencent's console",
                 contents.ours + contents.foreign
             ),
-            Self::Used(id, user) => write!(
-                f,
-                "CLB {id}, made for this Service, is not needed here any more, but {user} names it in {} (TKE \
+            Self::Used(id, user) => format!(
+                "CLB {id}, made for this {kind}, is not needed here any more, but {user} names it in {} (TKE \
                  refuses that as E4019); it is deleted once that {} names another",
-                match user.kind {
-                    Kind::Service => names::EXISTING_LOAD_BALANCER,
-                    Kind::Ingress => names::ingress::EXISTING_LOAD_BALANCER,
-                },
+                Word::Existing.key(user.kind),
                 user.kind.as_str()
             ),
-            Self::KeptForStranger(id, foreign) => write!(
-                f,
-                "CLB {id}, made for this Service, is kept: somebody else has {foreign} listeners on it; delete it in \
+            Self::KeptForStranger(id, foreign) => format!(
+                "CLB {id}, made for this {kind}, is kept: somebody else has {foreign} listeners on it; delete it in \
                  Tencent's console when they are not needed any more"
             ),
-            Self::Gone(id) => write!(
-                f,
+            Self::Gone(id) => format!(
                 "metadata.annotations[{annotation}] is {id:?}, and that CLB does not exist any more; set manage: \
-                 loadbalancers to have another made, or name an existing one in {}",
-                names::EXISTING_LOAD_BALANCER
+                 loadbalancers to have another made, or name an existing one in {existing}"
             ),
         }
     }

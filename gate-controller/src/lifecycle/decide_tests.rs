@@ -91,7 +91,7 @@ impl Case {
 
     fn decide(&self) -> Decision {
         decide(&Facts {
-            service: &self.service,
+            holder: &Holder::from(&self.service),
             wish: self.wish.clone(),
             may_create: self.may_create,
             may_remove: self.may_remove,
@@ -379,7 +379,7 @@ fn every_notice_names_the_load_balancer_and_what_to_do() {
         (Notice::Gone(id()), "manage: loadbalancers"),
     ];
     for (notice, remedy) in all {
-        let text = notice.to_string();
+        let text = notice.told(Kind::Service);
         assert!(text.contains("lb-1") && text.contains(remedy), "{text}");
     }
     assert_eq!(UID, service("web").uid);

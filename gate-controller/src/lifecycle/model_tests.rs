@@ -1,16 +1,17 @@
 //! Whatever happens in whatever order, and wherever the controller dies: in the end every living Service
-//! that asks for a load balancer has exactly one, a dead one has none, and strangers' are untouched.
+//! or Ingress that asks for a load balancer has exactly one, a dead one has none, and strangers' are untouched.
 
 use std::collections::BTreeMap;
 
 use direct_access::ownership::ClusterId;
 use direct_access::settings::Manage;
-use direct_access::{Settings, names};
+use direct_access::{IngressFacts, Kind, Settings, Word, names};
 use proptest::prelude::*;
 
 use super::decide::{Claim, Contents, Step, Wish, ingress};
 use super::*;
-use crate::desired::tests::service;
+use crate::desired::tests::{front, service};
+use crate::lifecycle::Holder;
 use direct_access::ServiceFacts;
 
 const STRANGERS: &str = "lb-stranger";
@@ -43,7 +44,7 @@ enum Happening {
     Open(bool),
     /// An existing load balancer is named, or none any more.
     Name(bool),
-    /// The Service is deleted, or a copy of what is left of it is created.
+    /// The object is deleted, or a copy of what is left of it is created.
     Delete,
     Recreate,
     /// Somebody deletes our load balancer.
@@ -82,11 +83,13 @@ struct World {
     lag: u64,
     api: BTreeMap<String, Clb>,
     tokens: BTreeMap<String, String>,
-    /// Kept for a stranger when their Service was released: a person deletes them.
+    /// Kept for a stranger when their object was released: a person deletes them.
     left: BTreeSet<String>,
-    /// The Service in the API server and in the controller's cache.
-    service: Option<ServiceFacts>,
-    cache: Option<ServiceFacts>,
+    /// A Service or an Ingress.
+    kind: Kind,
+    /// The object in the API server and in the controller's cache.
+    holder: Option<Holder>,
+    cache: Option<Holder>,
     births: u64,
     versions: u64,
     memory: Memory,
@@ -96,7 +99,7 @@ struct World {
 struct Ended;
 
 impl World {
-    fn new(lag: u64) -> Self {
+    fn new(kind: Kind, lag: u64) -> Self {
         let start = Instant::now();
         let stranger = Clb {
             uid: None,
@@ -116,7 +119,8 @@ impl World {
             api: [(STRANGERS.to_owned(), stranger)].into(),
             tokens: BTreeMap::new(),
             left: BTreeSet::new(),
-            service: None,
+            kind,
+            holder: None,
             cache: None,
             births: 0,
             versions: 0,
@@ -135,31 +139,28 @@ impl World {
         match happening {
             Happening::Pass(effects) => self.pass(*effects),
             Happening::Crash => self.crash(),
-            Happening::Watch => self.cache.clone_from(&self.service),
+            Happening::Watch => self.cache.clone_from(&self.holder),
             Happening::Write => self.write(),
             Happening::Seconds(seconds) => self.seconds += seconds,
             Happening::Switch(on) => {
                 let value = if *on { "true" } else { "false" };
-                self.annotate(names::DIRECT_ACCESS, Some(value));
+                self.annotate(direct_access(self.kind), Some(value));
             }
             Happening::Open(on) => {
                 let value = if *on { "true" } else { "false" };
-                self.annotate(names::PASS_TO_TARGET, Some(value));
+                self.say(Word::PassToTarget, Some(value));
             }
             Happening::Name(named) => {
-                self.annotate(
-                    names::EXISTING_LOAD_BALANCER,
-                    named.then_some("lb-existing"),
-                );
+                self.say(Word::Existing, named.then_some("lb-existing"));
             }
             Happening::Delete => self.delete(),
             Happening::Recreate => self.recreate(),
             Happening::Lose => self.api.retain(|_, clb| clb.uid.is_none()),
             Happening::Strip => {
-                self.annotate(names::LOAD_BALANCER_ID, None);
-                self.annotate(names::CLIENT_TOKEN, None);
+                self.say(Word::Id, None);
+                self.say(Word::ClientToken, None);
             }
-            Happening::Type => self.annotate(names::LOAD_BALANCER_ID, Some(STRANGERS)),
+            Happening::Type => self.say(Word::Id, Some(STRANGERS)),
             Happening::Stranger(there) => {
                 let ours = self.api.values_mut().filter(|clb| clb.uid.is_some());
                 ours.for_each(|clb| clb.contents.foreign = usize::from(*there));
@@ -167,42 +168,49 @@ impl World {
         }
     }
 
-    fn annotate(&mut self, key: &str, value: Option<&str>) {
-        let Some(mut service) = self.service.take() else {
-            return;
-        };
-        service.annotations.remove(key);
-        let pair = value.map(|value| (key.to_owned(), value.to_owned()));
-        service.annotations.extend(pair);
-        self.put(service);
+    fn say(&mut self, word: Word, value: Option<&str>) {
+        self.annotate(word.key(self.kind), value);
     }
 
-    /// The API server takes in a Service; one that is going and has no finalizer is gone.
-    fn put(&mut self, mut service: ServiceFacts) {
+    fn annotate(&mut self, key: &str, value: Option<&str>) {
+        let Some(mut holder) = self.holder.take() else {
+            return;
+        };
+        holder.annotations.remove(key);
+        let pair = value.map(|value| (key.to_owned(), value.to_owned()));
+        holder.annotations.extend(pair);
+        self.put(holder);
+    }
+
+    /// The API server takes in an object; one that is going and has no finalizer is gone.
+    fn put(&mut self, mut holder: Holder) {
         self.versions += 1;
-        service.version = self.versions;
-        self.service = (!service.going || service.finalizer).then_some(service);
+        holder.version = self.versions;
+        self.holder = (!holder.going || holder.finalizer).then_some(holder);
     }
 
     fn delete(&mut self) {
-        if let Some(mut service) = self.service.take() {
-            service.going = true;
-            self.put(service);
+        if let Some(mut holder) = self.holder.take() {
+            holder.going = true;
+            self.put(holder);
         }
     }
 
-    /// A new Service of the same name, made from the YAML of the last one.
+    /// A new object of the same name, made from the YAML of the last one.
     fn recreate(&mut self) {
-        if self.service.is_some() {
+        if self.holder.is_some() {
             return;
         }
         self.births += 1;
         let copied = self.cache.clone().map(|old| old.annotations);
-        let mut new = service("web");
+        let mut new = match self.kind {
+            Kind::Service => Holder::from(&service("web")),
+            Kind::Ingress => Holder::from(&front()),
+        };
         new.annotations = copied.unwrap_or(new.annotations);
-        new.annotations.remove(names::EXISTING_LOAD_BALANCER);
+        new.annotations.remove(Word::Existing.key(self.kind));
         new.annotations
-            .insert(names::DIRECT_ACCESS.to_owned(), "true".to_owned());
+            .insert(direct_access(self.kind).to_owned(), "true".to_owned());
         new.uid = format!("uid-{}", self.births);
         self.put(new);
     }
@@ -212,19 +220,25 @@ impl World {
             term: Some((1, self.now())),
             ..Memory::default()
         };
-        self.cache.clone_from(&self.service);
+        self.cache.clone_from(&self.holder);
     }
 
-    fn subjects(service: Option<&ServiceFacts>) -> Subjects {
+    fn subjects(holder: Option<&Holder>) -> Subjects {
         let settings = Settings {
             manage: Manage::LoadBalancers,
             ..Settings::default()
         };
-        Subjects::of(service.into_iter(), &settings)
+        // The Service that the Ingress leads to asks for nothing itself.
+        let mut web = service("web");
+        web.annotations.clear();
+        let find = |_: &str, _: &str| Some(&web);
+        let services: Vec<_> = holder.and_then(as_service).into_iter().collect();
+        let ingresses: Vec<_> = holder.and_then(as_ingress).into_iter().collect();
+        Subjects::of(services.iter(), ingresses.iter(), &find, &settings)
     }
 
     fn wish(&self) -> Option<Wish> {
-        let subjects = Self::subjects(self.service.as_ref());
+        let subjects = Self::subjects(self.holder.as_ref());
         subjects.all.into_iter().next().map(|one| one.wish)
     }
 
@@ -235,9 +249,13 @@ impl World {
         });
         let found: Vec<_> = shown
             .map(|(id, clb)| {
+                let own = match self.kind {
+                    Kind::Service => names::SERVICE_TAG,
+                    Kind::Ingress => names::INGRESS_TAG,
+                };
                 let tags: Vec<_> = [
                     (names::CLUSTER_TAG, clb.uid.as_ref().map(|_| "us")),
-                    (names::SERVICE_TAG, clb.uid.as_deref()),
+                    (own, clb.uid.as_deref()),
                 ]
                 .into_iter()
                 .filter_map(|(key, value)| {
@@ -268,28 +286,23 @@ impl World {
         if !decision.step.acts() {
             return;
         }
-        match self.perform(&subject.service, &decision.step, &mut effects) {
+        match self.perform(&subject.holder, &decision.step, &mut effects) {
             Ok(done) => {
                 let outcome = Outcome {
-                    uid: subject.service.uid.clone(),
-                    service: subject.service.object(),
+                    uid: subject.holder.uid.clone(),
+                    owner: subject.holder.owner.clone(),
                     step: decision.step,
                     result: Ok(done),
                 };
                 self.memory.done(outcome, now);
             }
             Err(Ended) if effects == 0 => self.crash(),
-            Err(Ended) => self.cache.clone_from(&self.service),
+            Err(Ended) => self.cache.clone_from(&self.holder),
         }
     }
 
     /// As the actor does it, effect by effect.
-    fn perform(
-        &mut self,
-        seen: &ServiceFacts,
-        step: &Step,
-        effects: &mut usize,
-    ) -> Result<Done, Ended> {
+    fn perform(&mut self, seen: &Holder, step: &Step, effects: &mut usize) -> Result<Done, Ended> {
         match step {
             Step::Rest | Step::Wait(_) => {}
             Step::Claim(claim) => self.effect(seen, true, effects, |one| claimed(one, claim))?,
@@ -303,7 +316,7 @@ impl World {
                 return Ok(Done::Contents(id.clone(), contents.unwrap_or_default()));
             }
             Step::Delete(id, _) => {
-                let same = self.service.as_ref().map(|one| one.version) == Some(seen.version);
+                let same = self.holder.as_ref().map(|one| one.version) == Some(seen.version);
                 let clb = self.api.get(id);
                 let ours = clb.is_none_or(|clb| clb.uid.as_ref() == Some(&seen.uid));
                 let empty = clb.is_none_or(|clb| clb.contents == Contents::default());
@@ -329,19 +342,21 @@ impl World {
                         .insert(names::SHOWN_ADDRESS.to_owned(), shown.address.clone());
                 })?;
                 self.effect(seen, false, effects, |one| {
-                    one.ingress = vec![shown.clone()];
+                    one.shown = vec![shown.clone()];
                 })?;
             }
             Step::Clear => {
-                self.effect(seen, false, effects, |one| one.ingress.clear())?;
+                self.effect(seen, false, effects, |one| one.shown.clear())?;
                 self.effect(seen, false, effects, unmarked)?;
             }
             Step::Unmark => self.effect(seen, false, effects, unmarked)?,
             Step::Release(left) => {
                 self.effect(seen, true, effects, |one| {
                     one.finalizer = false;
-                    one.annotations.remove(names::LOAD_BALANCER_ID);
-                    one.annotations.remove(names::CLIENT_TOKEN);
+                    for word in [Word::Id, Word::ClientToken] {
+                        let key = one.key(word);
+                        one.annotations.remove(key);
+                    }
                 })?;
                 self.left.extend(left.iter().cloned());
             }
@@ -354,9 +369,9 @@ impl World {
         Ok(())
     }
 
-    fn order(&mut self, seen: &ServiceFacts, effects: &mut usize) -> Result<String, Ended> {
+    fn order(&mut self, seen: &Holder, effects: &mut usize) -> Result<String, Ended> {
         Self::dies(effects)?;
-        let token = seen.annotations[names::CLIENT_TOKEN].clone();
+        let token = seen.says(Word::ClientToken).unwrap().to_owned();
         if let Some(earlier) = self.tokens.get(&token) {
             return Ok(earlier.clone());
         }
@@ -367,7 +382,7 @@ impl World {
             made: self.seconds,
             shows: self.seconds + self.lag,
             contents: Contents::default(),
-            pass_to_target: seen.annotation(names::PASS_TO_TARGET) == Some("true"),
+            pass_to_target: seen.says(Word::PassToTarget) == Some("true"),
         };
         self.api.insert(id.clone(), made);
         Ok(id)
@@ -376,14 +391,14 @@ impl World {
     /// A write with its preconditions: the UID always, the version where it decides who owns what.
     fn effect(
         &mut self,
-        seen: &ServiceFacts,
+        seen: &Holder,
         versioned: bool,
         effects: &mut usize,
-        change: impl FnOnce(&mut ServiceFacts),
+        change: impl FnOnce(&mut Holder),
     ) -> Result<(), Ended> {
         Self::dies(effects)?;
         let there = self
-            .service
+            .holder
             .clone()
             .filter(|there| there.uid == seen.uid && (!versioned || there.version == seen.version));
         let Some(mut there) = there else {
@@ -398,16 +413,16 @@ impl World {
             return Err(Ended);
         }
         self.put(there);
-        self.cache.clone_from(&self.service);
+        self.cache.clone_from(&self.holder);
         Ok(())
     }
 
     fn write(&mut self) {
         let wanted = (self.wish() == Some(Wish::Made))
-            .then(|| self.service.as_ref()?.annotation(names::LOAD_BALANCER_ID))
+            .then(|| self.holder.as_ref()?.says(Word::Id))
             .flatten()
             .map(str::to_owned);
-        let uid = self.service.as_ref().map(|service| service.uid.clone());
+        let uid = self.holder.as_ref().map(|holder| holder.uid.clone());
         for (id, clb) in &mut self.api {
             let on = wanted.as_ref() == Some(id) && clb.uid == uid;
             clb.contents.ours = usize::from(on && clb.uid.is_some());
@@ -416,10 +431,10 @@ impl World {
 
     /// A person mends what needs one; then time passes and nothing else happens.
     fn quiet(&mut self) {
-        let typed = self.service.as_ref();
-        let typed = typed.and_then(|one| one.annotation(names::LOAD_BALANCER_ID));
+        let typed = self.holder.as_ref();
+        let typed = typed.and_then(|one| one.says(Word::Id));
         if typed == Some(STRANGERS) {
-            self.annotate(names::LOAD_BALANCER_ID, None);
+            self.say(Word::Id, None);
         }
         for _ in 0..120 {
             for happening in [
@@ -440,59 +455,95 @@ impl World {
         // A stranger's listeners keep what would be deleted.
         let kept = |id: &String, clb: &Clb| clb.contents.foreign > 0 || self.left.contains(id);
         let wishes = self.wish() == Some(Wish::Made);
-        let uid = self.service.as_ref().map(|service| service.uid.clone());
-        let id = self.service.as_ref();
-        let id = id.and_then(|service| service.annotation(names::LOAD_BALANCER_ID));
+        let uid = self.holder.as_ref().map(|holder| holder.uid.clone());
+        let id = self.holder.as_ref();
+        let id = id.and_then(|holder| holder.says(Word::Id));
         let own = |id: &str, clb: &Clb, on: Option<&str>| clb.uid == uid && Some(id) == on;
         let made = self.api.iter().filter(|(_, clb)| clb.uid.is_some());
         let left: Vec<_> = made
             .filter(|(name, clb)| !(kept(name, clb) || wishes && own(name, clb, id)))
             .collect();
         prop_assert!(left.is_empty(), "left over: {left:?}");
-        if let (true, Some(service)) = (wishes, &self.service) {
+        if let (true, Some(holder)) = (wishes, &self.holder) {
             let own = id.and_then(|id| self.api.get(id));
             prop_assert_eq!(own.map(|clb| &clb.uid), Some(&uid));
-            let asked = service.annotation(names::PASS_TO_TARGET);
+            let asked = holder.says(Word::PassToTarget);
             let asked = asked.map(|value| value == "true");
             prop_assert_eq!(own.map(|clb| clb.pass_to_target), asked.or(Some(false)));
-            prop_assert!(service.finalizer);
-            prop_assert_eq!(&service.ingress, &vec![ingress("198.18.0.130")]);
-        } else if let Some(service) = &self.service {
-            prop_assert!(!service.finalizer && !service.going, "stuck: {service:?}");
-            prop_assert!(service.ingress.is_empty());
+            prop_assert!(holder.finalizer);
+            let shown = match self.kind {
+                Kind::Service => vec![ingress("198.18.0.130")],
+                Kind::Ingress => vec![],
+            };
+            prop_assert_eq!(&holder.shown, &shown);
+        } else if let Some(holder) = &self.holder {
+            prop_assert!(!holder.finalizer && !holder.going, "stuck: {holder:?}");
+            prop_assert!(holder.shown.is_empty());
         }
         Ok(())
     }
 }
 
-fn claimed(service: &mut ServiceFacts, claim: &Claim) {
-    service.finalizer = true;
-    let token = claim.token.clone();
-    let token = token.map(|token| (names::CLIENT_TOKEN.to_owned(), token));
-    service.annotations.extend(token);
-    if claim.lost.is_some() {
-        service.annotations.remove(names::LOAD_BALANCER_ID);
+const fn direct_access(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Service => names::DIRECT_ACCESS,
+        Kind::Ingress => names::ingress::DIRECT_ACCESS,
     }
 }
 
-fn recorded(service: &mut ServiceFacts, id: &str) {
-    let pair = (names::LOAD_BALANCER_ID.to_owned(), id.to_owned());
-    service.annotations.extend([pair]);
+fn as_service(holder: &Holder) -> Option<ServiceFacts> {
+    (holder.owner.kind == Kind::Service).then(|| ServiceFacts {
+        uid: holder.uid.clone(),
+        annotations: holder.annotations.clone(),
+        finalizer: holder.finalizer,
+        going: holder.going,
+        version: holder.version,
+        ingress: holder.shown.clone(),
+        ..service("web")
+    })
 }
 
-fn unmarked(service: &mut ServiceFacts) {
-    service.annotations.remove(names::SHOWN_ADDRESS);
+fn as_ingress(holder: &Holder) -> Option<IngressFacts> {
+    (holder.owner.kind == Kind::Ingress).then(|| IngressFacts {
+        uid: holder.uid.clone(),
+        annotations: holder.annotations.clone(),
+        finalizer: holder.finalizer,
+        going: holder.going,
+        version: holder.version,
+        ..front()
+    })
+}
+
+fn claimed(holder: &mut Holder, claim: &Claim) {
+    holder.finalizer = true;
+    let token = claim.token.clone();
+    let token = token.map(|token| (holder.key(Word::ClientToken).to_owned(), token));
+    holder.annotations.extend(token);
+    if claim.lost.is_some() {
+        let key = holder.key(Word::Id);
+        holder.annotations.remove(key);
+    }
+}
+
+fn recorded(holder: &mut Holder, id: &str) {
+    let pair = (holder.key(Word::Id).to_owned(), id.to_owned());
+    holder.annotations.extend([pair]);
+}
+
+fn unmarked(holder: &mut Holder) {
+    holder.annotations.remove(names::SHOWN_ADDRESS);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
     #[test]
-    fn one_for_each_living_service_and_none_for_the_dead(
+    fn one_for_each_living_object_and_none_for_the_dead(
+        kind in prop_oneof![Just(Kind::Service), Just(Kind::Ingress)],
         lag in 0..10_u64,
         happenings in prop::collection::vec(happening(), 0..60),
     ) {
-        let mut world = World::new(lag);
+        let mut world = World::new(kind, lag);
         for happening in &happenings {
             world.happen(happening);
         }

@@ -1,11 +1,13 @@
-//! What to order for a Service: its annotations as `CreateLoadBalancer` takes them. Read when a load
+//! What to order for a Service or an Ingress: its annotations as `CreateLoadBalancer` takes them. Read when a load
 //! balancer is made; what of it can be changed afterwards is [`adjust`](super::adjust)'s.
 
 use clb::{CreateLoadBalancer, InternetAccessible, LoadBalancerType, ResourceTag};
 use direct_access::attributes::attributes;
 use direct_access::ownership::ClusterId;
-use direct_access::{LoadBalancer as Place, Problem, ServiceFacts, names, tke_service_config};
+use direct_access::{Kind, LoadBalancer as Place, ObjectRef, Problem, Word, names};
 use serde::Deserialize;
+
+use super::holder::Holder;
 
 /// Characters of a CLB's name (API reference of `CreateLoadBalancer`: 1 to 80).
 const LONGEST_NAME: usize = 80;
@@ -25,59 +27,73 @@ const DEFAULT_BANDWIDTH: u32 = 10;
 /// Mbit/s, as TKE's documentation of the annotation bounds them.
 const BANDWIDTHS: std::ops::RangeInclusive<u32> = 1..=2048;
 
-/// The order for a Service's load balancer in a VPC.
+/// The order for an object's load balancer in a VPC.
 pub(crate) fn order(
-    service: &ServiceFacts,
+    holder: &Holder,
     cluster: &ClusterId,
     vpc: Option<String>,
 ) -> Result<CreateLoadBalancer, Box<Problem>> {
-    let more = extensive(service)?;
+    let more = extensive(holder)?;
     let Some(vpc) = vpc else {
         let accepted = "no VPC is known to make a CLB in; set vpcId in ConfigMap clb-gate-settings, e.g. vpc-abcd1234";
-        return Err(Box::new(service.problem("setting vpcId", "", accepted)));
+        let problem = Problem {
+            object: holder.owner.clone(),
+            field: "setting vpcId".to_owned(),
+            value: String::new(),
+            accepted: accepted.to_owned(),
+            code: None,
+        };
+        return Err(Box::new(problem));
     };
-    let subnet = subnet(service)?;
+    let subnet = subnet(holder)?;
     let kind = match subnet {
         Some(_) => LoadBalancerType::Internal,
         None => LoadBalancerType::Open,
     };
     let mut order = CreateLoadBalancer::new(kind);
-    order.load_balancer_name = more.load_balancer_name.or_else(|| Some(name(service)));
+    order.load_balancer_name = more.load_balancer_name.or_else(|| Some(name(holder)));
     order.address_ip_version = more.address_ip_version;
     order.zone_id = more.zone_id;
     order.vip_isp = more.vip_isp;
     order.sla_type = more.sla_type;
     order.vip = more.vip;
-    order.load_balancer_pass_to_target = attributes(service, &Place::Made(None)).0.pass_to_target;
+    order.load_balancer_pass_to_target = attributes(&holder.words(), &Place::Made(None))
+        .0
+        .pass_to_target;
     order.vpc_id = Some(vpc);
     order.internet_accessible = match subnet {
         Some(_) => None,
-        None => payment(service)?,
+        None => payment(holder)?,
     };
     order.subnet_id = subnet;
-    order.tags = tags(service, cluster);
-    order.client_token = service.annotation(names::CLIENT_TOKEN).map(str::to_owned);
+    order.tags = tags(holder, cluster);
+    order.client_token = holder.says(Word::ClientToken).map(str::to_owned);
     Ok(order)
 }
 
-fn name(service: &ServiceFacts) -> String {
-    let whole = format!("clb-gate_{}_{}", service.namespace, service.name);
+fn name(holder: &Holder) -> String {
+    let ObjectRef { namespace, name } = holder.object();
+    let whole = format!("clb-gate_{namespace}_{name}");
     whole.chars().take(LONGEST_NAME).collect()
 }
 
-fn tags(service: &ServiceFacts, cluster: &ClusterId) -> Vec<ResourceTag> {
+fn tags(holder: &Holder, cluster: &ClusterId) -> Vec<ResourceTag> {
     let tag = |key: &str, value: String| ResourceTag {
         tag_key: key.to_owned(),
         tag_value: value,
     };
+    let own = match holder.owner.kind {
+        Kind::Service => names::SERVICE_TAG,
+        Kind::Ingress => names::INGRESS_TAG,
+    };
     vec![
         tag(names::CLUSTER_TAG, cluster.to_string()),
-        tag(names::SERVICE_TAG, service.uid.clone()),
+        tag(own, holder.uid.clone()),
     ]
 }
 
-fn subnet(service: &ServiceFacts) -> Result<Option<String>, Box<Problem>> {
-    let Some(id) = service.annotation(names::INTERNAL_SUBNET) else {
+fn subnet(holder: &Holder) -> Result<Option<String>, Box<Problem>> {
+    let Some(id) = holder.says(Word::Subnet) else {
         return Ok(None);
     };
     if id
@@ -87,11 +103,11 @@ fn subnet(service: &ServiceFacts) -> Result<Option<String>, Box<Problem>> {
         return Ok(Some(id.to_owned()));
     }
     let accepted = "accepted is the id of a subnet of the cluster's VPC, e.g. subnet-abcd1234";
-    bad(service, names::INTERNAL_SUBNET, id, accepted)
+    bad(holder, Word::Subnet, id, accepted)
 }
 
-fn payment(service: &ServiceFacts) -> Result<Option<InternetAccessible>, Box<Problem>> {
-    let (kind, number) = (charge_type(service)?, bandwidth(service)?);
+fn payment(holder: &Holder) -> Result<Option<InternetAccessible>, Box<Problem>> {
+    let (kind, number) = (charge_type(holder)?, bandwidth(holder)?);
     if kind.is_none() && number.is_none() {
         return Ok(None);
     }
@@ -101,30 +117,29 @@ fn payment(service: &ServiceFacts) -> Result<Option<InternetAccessible>, Box<Pro
     }))
 }
 
-/// How public traffic is paid for, where the Service says so.
-pub(crate) fn charge_type(service: &ServiceFacts) -> Result<Option<&str>, Box<Problem>> {
-    let kind = service.annotation(names::CHARGE_TYPE);
+/// How public traffic is paid for, where the object says so.
+pub(crate) fn charge_type(holder: &Holder) -> Result<Option<&str>, Box<Problem>> {
+    let kind = holder.says(Word::ChargeType);
     if let Some(other) = kind.filter(|kind| !CHARGE_TYPES.contains(kind)) {
         let accepted = format!("accepted are {}", CHARGE_TYPES.join(", "));
-        return bad(service, names::CHARGE_TYPE, other, &accepted);
+        return bad(holder, Word::ChargeType, other, &accepted);
     }
     Ok(kind)
 }
 
-/// Mbit/s, where the Service says so; what its `TkeServiceConfig` declares wins.
-pub(crate) fn bandwidth(service: &ServiceFacts) -> Result<Option<u32>, Box<Problem>> {
-    let declared = tke_service_config::bandwidth(service);
-    Ok(declared.or(annotated_bandwidth(service)?))
+/// Mbit/s, where the object says so; what its `TkeServiceConfig` declares wins.
+pub(crate) fn bandwidth(holder: &Holder) -> Result<Option<u32>, Box<Problem>> {
+    Ok(holder.bandwidth.or(annotated_bandwidth(holder)?))
 }
 
-fn annotated_bandwidth(service: &ServiceFacts) -> Result<Option<u32>, Box<Problem>> {
-    let Some(text) = service.annotation(names::BANDWIDTH) else {
+fn annotated_bandwidth(holder: &Holder) -> Result<Option<u32>, Box<Problem>> {
+    let Some(text) = holder.says(Word::Bandwidth) else {
         return Ok(None);
     };
     let parsed = text.parse().ok().filter(|n| BANDWIDTHS.contains(n));
     let accepted = "accepted are 1 to 2048 (Mbit/s)";
     parsed.map_or_else(
-        || bad(service, names::BANDWIDTH, text, accepted),
+        || bad(holder, Word::Bandwidth, text, accepted),
         |number| Ok(Some(number)),
     )
 }
@@ -142,13 +157,13 @@ struct Extensive {
     vip: Option<String>,
 }
 
-fn extensive(service: &ServiceFacts) -> Result<Extensive, Box<Problem>> {
-    let Some(text) = service.annotation(names::EXTENSIVE_PARAMETERS) else {
+fn extensive(holder: &Holder) -> Result<Extensive, Box<Problem>> {
+    let Some(text) = holder.says(Word::Extensive) else {
         return Ok(Extensive::default());
     };
     let refuse = |why: String| {
         let accepted = format!("{why}; no CLB is made, because it might be the wrong one");
-        bad(service, names::EXTENSIVE_PARAMETERS, text, &accepted)
+        bad(holder, Word::Extensive, text, &accepted)
     };
     // Through a map first: serde would read a struct from a JSON array too.
     let fields = serde_json::from_str::<serde_json::Map<_, _>>(text);
@@ -189,13 +204,8 @@ fn extensive(service: &ServiceFacts) -> Result<Extensive, Box<Problem>> {
     Ok(read)
 }
 
-fn bad<T>(
-    service: &ServiceFacts,
-    key: &str,
-    value: &str,
-    accepted: &str,
-) -> Result<T, Box<Problem>> {
-    Err(Box::new(service.annotation_problem(key, value, accepted)))
+fn bad<T>(holder: &Holder, word: Word, value: &str, accepted: &str) -> Result<T, Box<Problem>> {
+    Err(Box::new(holder.words().problem(word, value, accepted)))
 }
 
 #[cfg(test)]
@@ -203,19 +213,50 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::desired::tests::service;
+    use crate::desired::tests::{front, service};
 
-    fn ordered(annotations: &[(&str, &str)]) -> Result<CreateLoadBalancer, Box<Problem>> {
-        let mut service = service("web");
-        let pairs = annotations.iter();
-        let pairs = pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        service.annotations.extend(pairs);
-        order(&service, &ClusterId::new("us"), Some("vpc-1".to_owned()))
+    const KINDS: [Kind; 2] = [Kind::Service, Kind::Ingress];
+
+    fn plain(kind: Kind) -> Holder {
+        match kind {
+            Kind::Service => Holder::from(&service("web")),
+            Kind::Ingress => Holder::from(&front()),
+        }
+    }
+
+    fn ordered(kind: Kind, says: &[(Word, &str)]) -> Result<CreateLoadBalancer, Box<Problem>> {
+        let mut holder = plain(kind);
+        let pairs = says.iter();
+        let pairs = pairs.map(|(word, value)| (word.key(kind).to_owned(), (*value).to_owned()));
+        holder.annotations.extend(pairs);
+        order(&holder, &ClusterId::new("us"), Some("vpc-1".to_owned()))
+    }
+
+    #[test]
+    fn a_plain_ingress_gets_a_public_one_with_both_tags_and_the_token() {
+        let order = ordered(Kind::Ingress, &[(Word::ClientToken, "uid-front-1")]).unwrap();
+        assert_eq!(order.load_balancer_type, LoadBalancerType::Open);
+        assert_eq!(order.client_token.as_deref(), Some("uid-front-1"));
+        assert_eq!(
+            order.load_balancer_name.as_deref(),
+            Some("clb-gate_shop_front")
+        );
+        let tags = order.tags.iter();
+        let tags: Vec<_> = tags
+            .map(|tag| (tag.tag_key.as_str(), tag.tag_value.as_str()))
+            .collect();
+        assert_eq!(
+            tags,
+            [
+                (names::CLUSTER_TAG, "us"),
+                (names::INGRESS_TAG, "uid-front")
+            ]
+        );
     }
 
     #[test]
     fn a_plain_service_gets_a_public_one_with_both_tags_and_the_token() {
-        let order = ordered(&[(names::CLIENT_TOKEN, "uid-web-1")]).unwrap();
+        let order = ordered(Kind::Service, &[(Word::ClientToken, "uid-web-1")]).unwrap();
         assert_eq!(order.load_balancer_type, LoadBalancerType::Open);
         assert_eq!(order.vpc_id.as_deref(), Some("vpc-1"));
         assert_eq!(order.client_token.as_deref(), Some("uid-web-1"));
@@ -230,35 +271,44 @@ mod tests {
 
     #[test]
     fn an_internal_one_is_in_its_subnet_and_pays_for_no_traffic() {
-        let order = ordered(&[
-            (names::INTERNAL_SUBNET, "subnet-1"),
-            (names::BANDWIDTH, "5"),
-        ])
-        .unwrap();
-        assert_eq!(order.load_balancer_type, LoadBalancerType::Internal);
-        assert_eq!(order.subnet_id.as_deref(), Some("subnet-1"));
-        assert_eq!(order.internet_accessible, None);
+        for kind in KINDS {
+            let says = [(Word::Subnet, "subnet-1"), (Word::Bandwidth, "5")];
+            let order = ordered(kind, &says).unwrap();
+            assert_eq!(order.load_balancer_type, LoadBalancerType::Internal);
+            assert_eq!(order.subnet_id.as_deref(), Some("subnet-1"));
+            assert_eq!(order.internet_accessible, None);
+        }
     }
 
     #[test]
     fn how_traffic_is_paid_for_is_read() {
-        let payment = ordered(&[(names::BANDWIDTH, "5")])
-            .unwrap()
-            .internet_accessible
-            .unwrap();
-        assert_eq!(payment.internet_max_bandwidth_out, 5);
-        assert_eq!(payment.internet_charge_type, DEFAULT_CHARGE_TYPE);
+        for kind in KINDS {
+            let paid = |says: &[_]| ordered(kind, says).unwrap().internet_accessible.unwrap();
+            let payment = paid(&[(Word::Bandwidth, "5")]);
+            assert_eq!(payment.internet_max_bandwidth_out, 5);
+            assert_eq!(payment.internet_charge_type, DEFAULT_CHARGE_TYPE);
+            let payment = paid(&[(Word::ChargeType, "BANDWIDTH_POSTPAID_BY_HOUR")]);
+            assert_eq!(payment.internet_charge_type, "BANDWIDTH_POSTPAID_BY_HOUR");
+            assert_eq!(payment.internet_max_bandwidth_out, DEFAULT_BANDWIDTH);
+        }
     }
 
     #[test]
     fn extensive_parameters_are_ordered() {
         let text = r#"{"AddressIPVersion":"IPV6","ZoneId":"ap-guangzhou-3","VipIsp":"CTCC",
             "LoadBalancerName":"mine","SlaType":"clb.c2.medium","Vip":"198.18.0.9"}"#;
-        let order = ordered(&[
-            (names::EXTENSIVE_PARAMETERS, text),
-            (names::PASS_TO_TARGET, "true"),
-        ])
-        .unwrap();
+        for kind in KINDS {
+            all_of_them(&ordered(
+                kind,
+                &[(Word::Extensive, text), (Word::PassToTarget, "true")],
+            ));
+            let empty = ordered(kind, &[(Word::Extensive, "{}")]).unwrap();
+            assert_eq!(empty.vip_isp, None);
+        }
+    }
+
+    fn all_of_them(order: &Result<CreateLoadBalancer, Box<Problem>>) {
+        let order = order.as_ref().unwrap();
         let read = [
             &order.address_ip_version,
             &order.zone_id,
@@ -277,42 +327,34 @@ mod tests {
         ];
         assert_eq!(read.map(|one| one.as_deref().unwrap()), expected);
         assert_eq!(order.load_balancer_pass_to_target, Some(true));
-        assert_eq!(
-            ordered(&[(names::EXTENSIVE_PARAMETERS, "{}")])
-                .unwrap()
-                .vip_isp,
-            None
-        );
     }
 
     #[rstest]
-    #[case(names::INTERNAL_SUBNET, "mine", "subnet-abcd1234")]
-    #[case(names::BANDWIDTH, "0", "1 to 2048")]
-    #[case(names::CHARGE_TYPE, "FREE", "BANDWIDTH_PACKAGE")]
-    #[case(names::EXTENSIVE_PARAMETERS, "[]", "JSON object")]
-    #[case(names::EXTENSIVE_PARAMETERS, r#"{"VipISP":"CTCC"}"#, "VipIsp")]
-    #[case(names::EXTENSIVE_PARAMETERS, r#"{"VipIsp":"ACME"}"#, "CTCC")]
-    #[case(
-        names::EXTENSIVE_PARAMETERS,
-        r#"{"AddressIPVersion":"6"}"#,
-        "IPv6FullChain"
-    )]
-    #[case(names::EXTENSIVE_PARAMETERS, r#"{"LoadBalancerName":""}"#, "1 to 80")]
+    #[case(Word::Subnet, "mine", "subnet-abcd1234")]
+    #[case(Word::Bandwidth, "0", "1 to 2048")]
+    #[case(Word::ChargeType, "FREE", "BANDWIDTH_PACKAGE")]
+    #[case(Word::Extensive, "[]", "JSON object")]
+    #[case(Word::Extensive, r#"{"VipISP":"CTCC"}"#, "VipIsp")]
+    #[case(Word::Extensive, r#"{"VipIsp":"ACME"}"#, "CTCC")]
+    #[case(Word::Extensive, r#"{"AddressIPVersion":"6"}"#, "IPv6FullChain")]
+    #[case(Word::Extensive, r#"{"LoadBalancerName":""}"#, "1 to 80")]
     fn what_cannot_be_read_is_not_ordered(
-        #[case] key: &str,
+        #[case] word: Word,
         #[case] value: &str,
         #[case] accepted: &str,
     ) {
-        let problem = ordered(&[(key, value)]).unwrap_err().to_string();
-        assert!(
-            problem.contains(key) && problem.contains(accepted),
-            "{problem}"
-        );
+        for kind in KINDS {
+            let problem = ordered(kind, &[(word, value)]).unwrap_err().to_string();
+            assert!(
+                problem.contains(word.key(kind)) && problem.contains(accepted),
+                "{problem}"
+            );
+        }
     }
 
     #[test]
     fn without_a_vpc_nothing_is_ordered() {
-        let problem = order(&service("web"), &ClusterId::new("us"), None).unwrap_err();
+        let problem = order(&plain(Kind::Service), &ClusterId::new("us"), None).unwrap_err();
         assert!(problem.to_string().contains("vpcId"));
     }
 
@@ -320,6 +362,6 @@ mod tests {
     fn a_long_name_is_cut() {
         let mut long = service(&"n".repeat(63));
         long.namespace = "s".repeat(63);
-        assert_eq!(name(&long).len(), LONGEST_NAME);
+        assert_eq!(name(&Holder::from(&long)).len(), LONGEST_NAME);
     }
 }

@@ -1,22 +1,35 @@
-//! The writes to a Service. Each is for this very Service (UID); those that decide who owns what are
+//! The writes to a Service or an Ingress. Each is for this very object (UID); those that decide who owns what are
 //! also for the very version that was looked at, so that two leaders cannot both win.
 
 use std::time::Duration;
 
 use direct_access::service::Ingress;
-use direct_access::{ServiceFacts, names};
+use direct_access::{IngressFacts, Kind, ServiceFacts, Word, names};
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Client, Resource};
 use runtime::CallError;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::decide::Claim;
+use super::holder::Holder;
 
 /// A patch is small; the next pass tries again.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Writes to Services.
+/// The object as it is after a write.
+#[derive(Clone, Debug)]
+pub(super) enum Written {
+    /// A Service.
+    Service(ServiceFacts),
+    /// An Ingress.
+    Ingress(IngressFacts),
+}
+
+/// Writes to Services and Ingresses.
 #[derive(Clone)]
 pub(super) struct Record {
     client: Client,
@@ -27,56 +40,55 @@ impl Record {
         Self { client }
     }
 
-    /// The Service as the API server has it now; `None` where it is gone or another of that name.
-    pub(super) async fn read(
-        &self,
-        service: &ServiceFacts,
-    ) -> Result<Option<ServiceFacts>, CallError> {
-        let attempt = format!("get Service {}", service.object());
-        let api = self.api(service);
-        let found = runtime::call(DEADLINE, attempt, api.get_opt(&service.name)).await?;
-        let found = found.map(ServiceFacts::prune);
-        Ok(found.filter(|found| found.uid == service.uid))
+    /// The object as the API server has it now; `None` where it is gone or another of that name.
+    pub(super) async fn read(&self, holder: &Holder) -> Result<Option<Holder>, CallError> {
+        let attempt = format!("get {}", holder.owner);
+        let name = &holder.object().name;
+        let found = match holder.owner.kind {
+            Kind::Service => {
+                let api = self.api::<Service>(holder);
+                let found = runtime::call(DEADLINE, attempt, api.get_opt(name)).await?;
+                found.map(|found| Holder::from(&ServiceFacts::prune(found)))
+            }
+            Kind::Ingress => {
+                let api = self.api::<v1::Ingress>(holder);
+                let found = runtime::call(DEADLINE, attempt, api.get_opt(name)).await?;
+                found.map(|found| Holder::from(&IngressFacts::prune(found)))
+            }
+        };
+        Ok(found.filter(|found| found.uid == holder.uid))
     }
 
     /// Finalizer and token, before anything is ordered.
-    pub(super) async fn claim(
-        &self,
-        service: &ServiceFacts,
-        claim: &Claim,
-    ) -> Result<ServiceFacts, CallError> {
-        self.metadata(service, claim_patch(service, claim)).await
+    pub(super) async fn claim(&self, holder: &Holder, claim: &Claim) -> Result<Written, CallError> {
+        self.metadata(holder, claim_patch(holder, claim)).await
     }
 
     /// The id, as soon as it is known.
-    pub(super) async fn id(
-        &self,
-        service: &ServiceFacts,
-        id: &str,
-    ) -> Result<ServiceFacts, CallError> {
-        let annotations = json!({(names::LOAD_BALANCER_ID): id});
-        let patch = json!({"metadata": {"uid": service.uid, "annotations": annotations}});
-        self.metadata(service, patch).await
+    pub(super) async fn id(&self, holder: &Holder, id: &str) -> Result<Written, CallError> {
+        let annotations = json!({(holder.key(Word::Id)): id});
+        let patch = json!({"metadata": {"uid": holder.uid, "annotations": annotations}});
+        self.metadata(holder, patch).await
     }
 
     /// Nothing of ours is left: the finalizer and what we wrote go.
-    pub(super) async fn release(&self, service: &ServiceFacts) -> Result<ServiceFacts, CallError> {
-        self.metadata(service, release_patch(service)).await
+    pub(super) async fn release(&self, holder: &Holder) -> Result<Written, CallError> {
+        self.metadata(holder, release_patch(holder)).await
     }
 
     /// The address, marked first as shown by us.
     pub(super) async fn show(
         &self,
-        service: &ServiceFacts,
+        service: &Holder,
         ingress: &Ingress,
-    ) -> Result<ServiceFacts, CallError> {
+    ) -> Result<Written, CallError> {
         self.mark(service, Some(&ingress.address)).await?;
         self.status(service, json!({"ingress": [ingress_json(ingress)]}))
             .await
     }
 
     /// No address, and no mark.
-    pub(super) async fn clear(&self, service: &ServiceFacts) -> Result<ServiceFacts, CallError> {
+    pub(super) async fn clear(&self, service: &Holder) -> Result<Written, CallError> {
         self.status(service, Value::Null).await?;
         self.mark(service, None).await
     }
@@ -84,48 +96,53 @@ impl Record {
     /// Which address is shown by us.
     pub(super) async fn mark(
         &self,
-        service: &ServiceFacts,
+        service: &Holder,
         address: Option<&str>,
-    ) -> Result<ServiceFacts, CallError> {
+    ) -> Result<Written, CallError> {
         let annotations = json!({(names::SHOWN_ADDRESS): address});
         let patch = json!({"metadata": {"uid": service.uid, "annotations": annotations}});
         self.metadata(service, patch).await
     }
 
-    async fn metadata(
-        &self,
-        service: &ServiceFacts,
-        patch: Value,
-    ) -> Result<ServiceFacts, CallError> {
-        let attempt = format!("patch Service {}", service.object());
-        let api = self.api(service);
+    async fn metadata(&self, holder: &Holder, patch: Value) -> Result<Written, CallError> {
+        let attempt = format!("patch {}", holder.owner);
+        let name = &holder.object().name;
         let (params, patch) = (params(), Patch::Strategic(patch));
-        let call = api.patch(&service.name, &params, &patch);
-        runtime::call(DEADLINE, attempt, call)
-            .await
-            .map(ServiceFacts::prune)
+        match holder.owner.kind {
+            Kind::Service => {
+                let api = self.api::<Service>(holder);
+                let call = api.patch(name, &params, &patch);
+                let written = runtime::call(DEADLINE, attempt, call).await?;
+                Ok(Written::Service(ServiceFacts::prune(written)))
+            }
+            Kind::Ingress => {
+                let api = self.api::<v1::Ingress>(holder);
+                let call = api.patch(name, &params, &patch);
+                let written = runtime::call(DEADLINE, attempt, call).await?;
+                Ok(Written::Ingress(IngressFacts::prune(written)))
+            }
+        }
     }
 
-    async fn status(
-        &self,
-        service: &ServiceFacts,
-        load_balancer: Value,
-    ) -> Result<ServiceFacts, CallError> {
-        let attempt = format!("patch the status of Service {}", service.object());
-        let api = self.api(service);
+    /// Of a Service alone: the statuses of Ingresses are written elsewhere.
+    async fn status(&self, service: &Holder, load_balancer: Value) -> Result<Written, CallError> {
+        let attempt = format!("patch the status of {}", service.owner);
+        let api = self.api::<Service>(service);
         let patch = json!({
             "metadata": {"uid": service.uid},
             "status": {"loadBalancer": load_balancer},
         });
         let (params, patch) = (params(), Patch::Merge(patch));
-        let call = api.patch_status(&service.name, &params, &patch);
-        runtime::call(DEADLINE, attempt, call)
-            .await
-            .map(ServiceFacts::prune)
+        let call = api.patch_status(&service.object().name, &params, &patch);
+        let written = runtime::call(DEADLINE, attempt, call).await?;
+        Ok(Written::Service(ServiceFacts::prune(written)))
     }
 
-    fn api(&self, service: &ServiceFacts) -> Api<Service> {
-        Api::namespaced(self.client.clone(), &service.namespace)
+    fn api<K>(&self, holder: &Holder) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned,
+    {
+        Api::namespaced(self.client.clone(), &holder.object().namespace)
     }
 }
 
@@ -136,29 +153,29 @@ fn params() -> PatchParams {
     }
 }
 
-fn claim_patch(service: &ServiceFacts, claim: &Claim) -> Value {
+fn claim_patch(holder: &Holder, claim: &Claim) -> Value {
     let mut annotations = serde_json::Map::new();
     if let Some(token) = &claim.token {
-        annotations.insert(names::CLIENT_TOKEN.to_owned(), json!(token));
+        annotations.insert(holder.key(Word::ClientToken).to_owned(), json!(token));
     }
     if claim.lost.is_some() {
-        annotations.insert(names::LOAD_BALANCER_ID.to_owned(), Value::Null);
+        annotations.insert(holder.key(Word::Id).to_owned(), Value::Null);
     }
     json!({"metadata": {
-        "uid": service.uid,
-        "resourceVersion": service.version.to_string(),
+        "uid": holder.uid,
+        "resourceVersion": holder.version.to_string(),
         // A strategic merge adds to the list and leaves other finalizers alone.
         "finalizers": [names::FINALIZER],
         "annotations": annotations,
     }})
 }
 
-fn release_patch(service: &ServiceFacts) -> Value {
+fn release_patch(holder: &Holder) -> Value {
     json!({"metadata": {
-        "uid": service.uid,
-        "resourceVersion": service.version.to_string(),
+        "uid": holder.uid,
+        "resourceVersion": holder.version.to_string(),
         "$deleteFromPrimitiveList/finalizers": [names::FINALIZER],
-        "annotations": {(names::LOAD_BALANCER_ID): null, (names::CLIENT_TOKEN): null},
+        "annotations": {(holder.key(Word::Id)): null, (holder.key(Word::ClientToken)): null},
     }})
 }
 
@@ -173,14 +190,14 @@ fn ingress_json(ingress: &Ingress) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::tests::service;
+    use crate::desired::tests::{front, service};
     use crate::lifecycle::decide::ingress;
 
     #[test]
     fn a_claim_is_for_the_version_that_was_looked_at() {
-        let service = ServiceFacts {
+        let service = Holder {
             version: 7,
-            ..service("web")
+            ..Holder::from(&service("web"))
         };
         let claim = Claim {
             token: Some("uid-web-1".to_owned()),
@@ -199,6 +216,26 @@ mod tests {
         assert_eq!(
             claim_patch(&service, &kept)["metadata"]["annotations"],
             json!({})
+        );
+    }
+
+    #[test]
+    fn an_ingress_has_keys_of_its_own() {
+        let front = Holder::from(&front());
+        let claim = Claim {
+            token: Some("uid-front-1".to_owned()),
+            lost: None,
+        };
+        let claimed = &claim_patch(&front, &claim)["metadata"]["annotations"];
+        assert_eq!(claimed[names::ingress::CLIENT_TOKEN], "uid-front-1");
+        let released = &release_patch(&front)["metadata"]["annotations"];
+        let keys: Vec<_> = released.as_object().unwrap().keys().collect();
+        assert_eq!(
+            keys,
+            [
+                names::ingress::CLIENT_TOKEN,
+                names::ingress::LOAD_BALANCER_ID
+            ]
         );
     }
 

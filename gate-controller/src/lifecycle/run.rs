@@ -1,10 +1,10 @@
-//! The task: looks at Services and load balancers, and has one step at a time done for each Service.
+//! The task: looks at Services, Ingresses and load balancers, and has one step at a time done for each object.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use clb::Client;
-use direct_access::ObjectRef;
+use direct_access::Owner;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use crate::engine::Shared;
 
 /// Changes that come this close together are looked at once.
 const GATHER: Duration = Duration::from_millis(100);
-/// Two looks are this far apart whatever happens: one look serves all Services, and the writers share
+/// Two looks are this far apart whatever happens: one look serves all objects, and the writers share
 /// the API's limit.
 const GAP: Duration = Duration::from_millis(250);
 /// How often to look while something is under way: a CLB takes seconds to be made.
@@ -46,7 +46,7 @@ pub struct Lifecycle {
 #[derive(Default)]
 struct Memory {
     term: Option<(u64, Instant)>,
-    services: HashMap<String, Known>,
+    holders: HashMap<String, Known>,
     steps: JoinSet<Outcome>,
     looked: Option<Instant>,
     dirty: bool,
@@ -57,7 +57,7 @@ struct Memory {
     failures: u32,
 }
 
-/// What is remembered of a Service.
+/// What is remembered of an object.
 #[derive(Default)]
 struct Known {
     busy: bool,
@@ -73,7 +73,7 @@ struct Known {
 
 struct Outcome {
     uid: String,
-    service: ObjectRef,
+    owner: Owner,
     step: Step,
     result: Result<Done, Failed>,
 }
@@ -113,10 +113,7 @@ impl Lifecycle {
     /// One look and what follows from it; how long nothing else has to be looked at.
     async fn pass(&self, memory: &mut Memory) -> Duration {
         let cluster = &self.shared.cluster;
-        let mut subjects = cluster.with_services(|all, settings| Subjects::of(all, settings));
-        if !subjects.all.is_empty() {
-            subjects = subjects.used_by(cluster.ingresses().iter());
-        }
+        let subjects = cluster.subjects();
         memory.forget(&subjects);
         if subjects.all.is_empty() {
             self.shared.cluster.on_made(Made::default());
@@ -151,15 +148,14 @@ impl Lifecycle {
         }
         let mut made = self.shared.cluster.made();
         for subject in subjects.all.iter().filter(|subject| subject.depends()) {
-            let kept = if subject.service.going {
-                "; the Service keeps its finalizer until then"
+            let kept = if subject.holder.going {
+                "; its finalizer stays until then"
             } else {
                 ""
             };
-            let service = subject.service.object();
-            let note =
-                format!("Service {service}: its CLB cannot be looked after: {problem}{kept}");
-            made.tell(service, note);
+            let owner = subject.holder.owner.clone();
+            let note = format!("{owner}: its CLB cannot be looked after: {problem}{kept}");
+            made.tell(owner, note);
         }
         self.shared.cluster.on_made(made);
         memory.looked = Some(Instant::now());
@@ -174,23 +170,23 @@ impl Lifecycle {
         let (now, clock) = (Instant::now(), runtime::clock::now());
         let mut made = Made::default();
         for subject in &subjects.all {
-            let uid = &subject.service.uid;
+            let uid = &subject.holder.uid;
             let ours = sight.ours(uid);
             if subject.wish == decide::Wish::Made
-                && let Some(own) = confirmed(&subject.service, ours).filter(|own| own.normal)
+                && let Some(own) = confirmed(&subject.holder, ours).filter(|own| own.normal)
             {
                 made.confirm(uid, &own.id);
             }
             let decision = memory.decide(subject, (subjects, sight), now, clock);
-            let known = memory.services.entry(uid.clone()).or_default();
+            let known = memory.holders.entry(uid.clone()).or_default();
             if decision.step == Step::Rest {
                 known.problem = None;
             }
-            let service = subject.service.object();
+            let owner = &subject.holder.owner;
             let notice = decision.notice.as_ref();
-            let notice = notice.map(|notice| format!("Service {service}: {notice}"));
+            let notice = notice.map(|notice| format!("{owner}: {}", notice.told(owner.kind)));
             if let Some(note) = notice.or_else(|| known.problem.clone()) {
-                made.tell(service, note);
+                made.tell(owner.clone(), note);
             }
             memory.unsettled |= decision.step != Step::Rest;
             if decision.step.acts() {
@@ -203,7 +199,7 @@ impl Lifecycle {
     fn start(&self, memory: &mut Memory, subject: &Subject, step: Step, client: &Client) {
         let now = Instant::now();
         let full = memory.steps.len() >= IN_FLIGHT;
-        let Some(known) = memory.services.get_mut(&subject.service.uid) else {
+        let Some(known) = memory.holders.get_mut(&subject.holder.uid) else {
             return;
         };
         if full || known.busy || known.not_before.is_some_and(|until| until > now) {
@@ -214,18 +210,18 @@ impl Lifecycle {
             shared: self.shared.clone(),
             client: client.clone(),
             record: Record::new(self.shared.kube.clone()),
-            service: subject.service.clone(),
+            holder: subject.holder.clone(),
         };
         memory.steps.spawn(async move {
-            let service = &actor.service;
-            tracing::info!(service = %service.object(), step = step.label(), "load balancer");
+            let owner = &actor.holder.owner;
+            tracing::info!(object = %owner, step = step.label(), "load balancer");
             let result = actor.perform(&step).await;
             if let Err(error) = &result {
-                tracing::warn!(service = %service.object(), step = step.label(), %error, "not done");
+                tracing::warn!(object = %owner, step = step.label(), %error, "not done");
             }
             Outcome {
-                uid: service.uid.clone(),
-                service: service.object(),
+                uid: actor.holder.uid.clone(),
+                owner: owner.clone(),
                 step,
                 result,
             }
@@ -234,22 +230,23 @@ impl Lifecycle {
 }
 
 impl Memory {
-    /// Made for a Service that was deleted without its finalizer: nobody is left to be told but the log.
+    /// Made for an object that was deleted without its finalizer: nobody is left to be told but the log.
     fn tell_orphans(&mut self, subjects: &Subjects, sight: &Sight) {
-        for (uid, seen) in sight.made() {
+        for ((kind, uid), seen) in sight.made() {
             if !subjects.uids.contains(uid) && self.orphans.insert(seen.id.clone()) {
                 tracing::warn!(
                     load_balancer = seen.id,
-                    service_uid = uid,
-                    "a CLB was made for a Service that does not exist any more; delete it in Tencent's console"
+                    kind = kind.as_str(),
+                    uid,
+                    "a CLB was made for an object that does not exist any more; delete it in Tencent's console"
                 );
             }
         }
     }
 
     fn forget(&mut self, subjects: &Subjects) {
-        let uids: BTreeSet<_> = subjects.all.iter().map(|one| &one.service.uid).collect();
-        self.services
+        let uids: BTreeSet<_> = subjects.all.iter().map(|one| &one.holder.uid).collect();
+        self.holders
             .retain(|uid, known| known.busy || uids.contains(uid));
     }
 
@@ -281,22 +278,22 @@ impl Memory {
         now: Instant,
         clock: Timestamp,
     ) -> Decision {
-        let service = &subject.service;
-        let ours = sight.ours(&service.uid);
+        let holder = &subject.holder;
+        let ours = sight.ours(&holder.uid);
         let may_remove = self
             .term
             .is_some_and(|(_, since)| now - since >= CALL_TIMEOUT);
-        let known = self.services.entry(service.uid.clone()).or_default();
-        known.look(service.finalizer, ours.is_empty(), now);
+        let known = self.holders.entry(holder.uid.clone()).or_default();
+        known.look(holder.finalizer, ours.is_empty(), now);
         let contents: BTreeMap<_, _> = known
             .contents
             .iter()
             .map(|(id, (contents, _))| (id.clone(), *contents))
             .collect();
         let named = subject.named().and_then(|id| sight.get(id));
-        let token = format!("{}-{}", service.uid, clock.as_second());
+        let token = format!("{}-{}", holder.uid, clock.as_second());
         decide(&Facts {
-            service,
+            holder,
             wish: subject.wish.clone(),
             may_create: subjects.may_create,
             may_remove,
@@ -312,7 +309,7 @@ impl Memory {
     fn done(&mut self, outcome: Outcome, now: Instant) {
         // What was done shows in the next look.
         self.dirty = true;
-        let Some(known) = self.services.get_mut(&outcome.uid) else {
+        let Some(known) = self.holders.get_mut(&outcome.uid) else {
             return;
         };
         known.busy = false;
@@ -326,7 +323,7 @@ impl Memory {
         }
         match outcome.result {
             Ok(done) => known.succeeded(done, now),
-            Err(error) => known.failed(&error, &outcome.service, now),
+            Err(error) => known.failed(&error, &outcome.owner, now),
         }
     }
 }
@@ -374,7 +371,7 @@ impl Known {
         }
     }
 
-    fn failed(&mut self, error: &Failed, service: &ObjectRef, now: Instant) {
+    fn failed(&mut self, error: &Failed, owner: &Owner, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         let pause = if error.needs_a_person() {
             LONGEST_PAUSE
@@ -383,7 +380,7 @@ impl Known {
         };
         self.not_before = Some(now + pause);
         self.contents.clear();
-        if let Some(problem) = error.problem(service) {
+        if let Some(problem) = error.problem(owner) {
             self.problem = Some(problem);
         }
     }
@@ -399,7 +396,7 @@ fn backoff(failures: u32) -> Duration {
 impl Subject {
     /// Whether it cannot go on while load balancers cannot be looked at.
     fn depends(&self) -> bool {
-        self.service.finalizer || self.wish == decide::Wish::Made
+        self.holder.finalizer || self.wish == decide::Wish::Made
     }
 }
 

@@ -1,11 +1,11 @@
 //! One look at the load balancers that matter: those that bear this cluster's tag, and those that
-//! Services name.
+//! Services and Ingresses name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use clb::{Client, Error, Filter, LoadBalancer, LoadBalancerId, LoadBalancerQuery};
-use direct_access::names;
 use direct_access::ownership::ClusterId;
+use direct_access::{Kind, names};
 
 use super::adjust::Traits;
 use super::decide::{Contents, Seen};
@@ -13,7 +13,7 @@ use super::decide::{Contents, Seen};
 /// What one look saw.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sight {
-    by_service: BTreeMap<String, Vec<Seen>>,
+    by_holder: BTreeMap<String, (Kind, Vec<Seen>)>,
     by_id: BTreeMap<String, Seen>,
 }
 
@@ -44,23 +44,24 @@ impl Sight {
         let mut sight = Self::default();
         for one in found {
             let seen = seen(one);
-            if let Some(uid) = made_for(cluster, one) {
-                let all = sight.by_service.entry(uid.to_owned()).or_default();
+            if let Some((kind, uid)) = made_for(cluster, one) {
+                let all = sight.by_holder.entry(uid.to_owned());
+                let (_, all) = all.or_insert_with(|| (kind, Vec::new()));
                 all.push(seen.clone());
             }
             sight.by_id.insert(seen.id.clone(), seen);
         }
-        for all in sight.by_service.values_mut() {
+        for (_, all) in sight.by_holder.values_mut() {
             all.sort_by(|a, b| (&a.created, &a.id).cmp(&(&b.created, &b.id)));
         }
         sight
     }
 
-    /// Those made for a Service, oldest first.
-    pub(crate) fn ours(&self, service_uid: &str) -> &[Seen] {
-        self.by_service
-            .get(service_uid)
-            .map_or(&[], |all| all.as_slice())
+    /// Those made for the object of this UID, oldest first.
+    pub(crate) fn ours(&self, uid: &str) -> &[Seen] {
+        self.by_holder
+            .get(uid)
+            .map_or(&[], |(_, all)| all.as_slice())
     }
 
     /// One by its id.
@@ -68,21 +69,33 @@ impl Sight {
         self.by_id.get(id)
     }
 
-    /// Everything made for a Service, with the Service's UID.
-    pub(crate) fn made(&self) -> impl Iterator<Item = (&str, &Seen)> {
-        let all = self.by_service.iter();
-        all.flat_map(|(uid, seen)| seen.iter().map(move |seen| (uid.as_str(), seen)))
+    /// Everything made for a Service or an Ingress, with that object's kind and UID.
+    pub(crate) fn made(&self) -> impl Iterator<Item = ((Kind, &str), &Seen)> {
+        let all = self.by_holder.iter();
+        all.flat_map(|(uid, (kind, seen))| {
+            seen.iter().map(move |seen| ((*kind, uid.as_str()), seen))
+        })
     }
 }
 
-/// The UID of the Service that this cluster made a load balancer for.
-pub(super) fn made_for<'a>(cluster: &ClusterId, found: &'a LoadBalancer) -> Option<&'a str> {
+/// Kind and UID of the object that this cluster made a load balancer for.
+pub(super) fn made_for<'a>(
+    cluster: &ClusterId,
+    found: &'a LoadBalancer,
+) -> Option<(Kind, &'a str)> {
     let tag = |key: &str| {
         let tag = found.tags.iter().find(|tag| tag.tag_key == key)?;
         Some(tag.tag_value.as_str())
     };
     let ours = tag(names::CLUSTER_TAG) == Some(cluster.to_string().as_str());
-    tag(names::SERVICE_TAG).filter(|uid| ours && !uid.is_empty())
+    let kinds = [
+        (Kind::Service, names::SERVICE_TAG),
+        (Kind::Ingress, names::INGRESS_TAG),
+    ];
+    let mut all = kinds
+        .into_iter()
+        .filter_map(|(kind, key)| Some((kind, tag(key)?)));
+    all.find(|(_, uid)| ours && !uid.is_empty())
 }
 
 /// Counts what is on a load balancer.
@@ -145,14 +158,25 @@ mod tests {
             found("lb-half", "", &[(names::CLUSTER_TAG, "us")]),
             found("lb-bare", "", &[]),
         ];
+        let mut all = all.to_vec();
+        all.push(found(
+            "lb-front",
+            "",
+            &[
+                (names::CLUSTER_TAG, "us"),
+                (names::INGRESS_TAG, "uid-front"),
+            ],
+        ));
         let sight = Sight::of(&ClusterId::new("us"), &all);
+        assert_eq!(sight.ours("uid-front")[0].id, "lb-front");
         let ids: Vec<_> = sight
             .ours("uid-web")
             .iter()
             .map(|s| s.id.as_str())
             .collect();
         assert_eq!(ids, ["lb-old", "lb-young"]);
-        assert_eq!(sight.made().count(), 2);
+        let kinds: Vec<_> = sight.made().map(|((kind, _), _)| kind).collect();
+        assert_eq!(kinds, [Kind::Ingress, Kind::Service, Kind::Service]);
         assert!(sight.get("lb-bare").is_some() && sight.get("lb-none").is_none());
     }
 

@@ -1,19 +1,21 @@
-//! Which Services have a load balancer to look after, and what they ask for.
+//! Which Services and Ingresses have a load balancer to look after, and what they ask for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use direct_access::settings::Manage;
 use direct_access::{
-    IngressFacts, Judgement, LoadBalancer, Owner, ServiceFacts, Settings, exposures, names,
+    IngressFacts, IngressJudgement, Judgement, Kind, LoadBalancer, Owner, ServiceFacts, Settings,
+    Word, exposures, ingress_exposures, names,
 };
 
 use super::decide::Wish;
+use super::holder::Holder;
 
-/// A Service whose load balancer or whose status is looked after.
+/// An object whose load balancer or whose status is looked after.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Subject {
-    pub(crate) service: ServiceFacts,
+    pub(crate) holder: Holder,
     pub(crate) wish: Wish,
 }
 
@@ -23,64 +25,85 @@ pub(crate) struct Subjects {
     pub(crate) all: Vec<Subject>,
     /// Who names an existing load balancer, by its id.
     pub(crate) users: BTreeMap<String, Owner>,
-    /// UIDs of all Services there are.
+    /// UIDs of all Services and Ingresses there are.
     pub(crate) uids: BTreeSet<String>,
     pub(crate) may_create: bool,
     /// Changes with anything that a decision rests on.
     pub(crate) fingerprint: u64,
 }
 
+/// Finds a Service by namespace and name.
+pub(crate) type Find<'f, 'a> = &'f dyn Fn(&str, &str) -> Option<&'a ServiceFacts>;
+
 impl Subjects {
     pub(crate) fn of<'a>(
-        services: impl Iterator<Item = &'a ServiceFacts>,
+        services: impl Iterator<Item = &'a ServiceFacts> + Clone,
+        ingresses: impl Iterator<Item = &'a IngressFacts> + Clone,
+        find: Find<'_, 'a>,
         settings: &Settings,
     ) -> Self {
-        let hasher = BuildHasherDefault::<DefaultHasher>::default();
         let mut subjects = Self {
             may_create: settings.manage >= Manage::LoadBalancers,
             ..Self::default()
         };
-        subjects.fingerprint = hasher.hash_one(subjects.may_create);
-        let mut uids = BTreeSet::new();
-        for service in services {
-            uids.insert(service.uid.clone());
-            let touched = service.finalizer || shown(service);
-            if !subjects.may_create && !touched {
-                continue;
-            }
-            let wish = wish(service, settings);
-            if let Wish::Existing { id, .. } = &wish {
-                subjects.users.insert(id.clone(), service.owner());
-            }
-            if touched || matches!(wish, Wish::Made | Wish::Existing { show: true, .. }) {
-                // Whatever order the Services come in.
-                let version = (&service.uid, service.version, format!("{wish:?}"));
-                subjects.fingerprint ^= hasher.hash_one(version);
-                let service = service.clone();
-                subjects.all.push(Subject { service, wish });
-            }
+        subjects.fingerprint = hash(&subjects.may_create);
+        for service in services.clone() {
+            subjects.service(service, settings);
+        }
+        for ingress in ingresses.clone() {
+            subjects.ingress(ingress, find, settings);
         }
         if !subjects.all.is_empty() {
-            subjects.uids = uids;
+            subjects.uids = services.map(|one| one.uid.clone()).collect();
+            for ingress in ingresses {
+                subjects.uids.insert(ingress.uid.clone());
+                subjects.used_by(ingress);
+            }
         }
         subjects
     }
 
-    /// Ingresses have none made for them, but use the one they name: it stays while they do.
-    #[must_use]
-    pub(crate) fn used_by<'a>(mut self, ingresses: impl Iterator<Item = &'a IngressFacts>) -> Self {
-        let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        for ingress in ingresses {
-            if let Some(id) = used(ingress) {
-                self.fingerprint ^= hasher.hash_one((&ingress.uid, id));
-                let user = self.users.entry(id.to_owned());
-                user.or_insert_with(|| ingress.owner());
-            }
+    fn service(&mut self, service: &ServiceFacts, settings: &Settings) {
+        let touched = service.finalizer || shown(service);
+        if !self.may_create && !touched {
+            return;
         }
-        self
+        let wish = wish(service, settings);
+        if let Wish::Existing { id, .. } = &wish {
+            self.users.insert(id.clone(), service.owner());
+        }
+        if touched || matches!(wish, Wish::Made | Wish::Existing { show: true, .. }) {
+            self.take(service.into(), wish);
+        }
     }
 
-    /// The load balancers that Services name, by either annotation.
+    fn ingress(&mut self, ingress: &IngressFacts, find: Find<'_, '_>, settings: &Settings) {
+        if !self.may_create && !ingress.finalizer {
+            return;
+        }
+        let wish = wish_of(ingress, find, settings);
+        if ingress.finalizer || wish == Wish::Made {
+            self.take(ingress.into(), wish);
+        }
+    }
+
+    fn take(&mut self, holder: Holder, wish: Wish) {
+        // Whatever order they come in.
+        self.fingerprint ^= hash(&(&holder.uid, holder.version, format!("{wish:?}")));
+        self.all.push(Subject { holder, wish });
+    }
+
+    /// The load balancer that an Ingress names stays while it does.
+    fn used_by(&mut self, ingress: &IngressFacts) {
+        let Some(id) = used(ingress) else {
+            return;
+        };
+        self.fingerprint ^= hash(&(&ingress.uid, id));
+        let user = self.users.entry(id.to_owned());
+        user.or_insert_with(|| ingress.owner());
+    }
+
+    /// The load balancers that they name, by either annotation.
     pub(crate) fn named(&self) -> BTreeSet<String> {
         let all = self.all.iter();
         all.filter_map(|subject| subject.named().map(str::to_owned))
@@ -94,16 +117,20 @@ impl Subject {
         match &self.wish {
             Wish::Existing { id, .. } => Some(id),
             Wish::Made | Wish::AsIs | Wish::Nothing => {
-                let id = self.service.annotation(names::LOAD_BALANCER_ID);
+                let id = self.holder.says(Word::Id);
                 id.filter(|id| direct_access::load_balancer::well_formed(id))
             }
         }
     }
 }
 
+fn hash(of: &impl std::hash::Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(of)
+}
+
 fn used(ingress: &IngressFacts) -> Option<&str> {
     let direct = ingress.annotation(names::ingress::DIRECT_ACCESS) == Some("true");
-    let id = ingress.annotation(names::ingress::EXISTING_LOAD_BALANCER);
+    let id = ingress.annotation(Word::Existing.key(Kind::Ingress));
     id.filter(|_| direct && !ingress.going)
 }
 
@@ -129,6 +156,22 @@ fn wish(service: &ServiceFacts, settings: &Settings) -> Wish {
     }
 }
 
+fn wish_of(ingress: &IngressFacts, find: Find<'_, '_>, settings: &Settings) -> Wish {
+    let beside = |name: &str| find(&ingress.namespace, name);
+    match ingress_exposures(ingress, &beside, settings) {
+        IngressJudgement::Served(served) => match served.load_balancer {
+            LoadBalancer::Existing(id) => Wish::Existing { id, show: false },
+            // A CLB costs money: none is made before there is something to serve.
+            LoadBalancer::Made(_) if served.exposures.is_empty() && !ingress.finalizer => {
+                Wish::AsIs
+            }
+            LoadBalancer::Made(_) => Wish::Made,
+        },
+        IngressJudgement::NotOurs(reason) if reason.holds() => Wish::AsIs,
+        IngressJudgement::NotOurs(_) => Wish::Nothing,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,8 +190,13 @@ mod tests {
         unnamed
     }
 
+    fn of(services: &[ServiceFacts], ingresses: &[IngressFacts], manage: Manage) -> Subjects {
+        let find = |_: &str, name: &str| services.iter().find(|one| one.name == name);
+        Subjects::of(services.iter(), ingresses.iter(), &find, &at(manage))
+    }
+
     fn wishes(services: &[ServiceFacts], manage: Manage) -> Vec<Wish> {
-        let subjects = Subjects::of(services.iter(), &at(manage));
+        let subjects = of(services, &[], manage);
         subjects.all.into_iter().map(|one| one.wish).collect()
     }
 
@@ -191,11 +239,10 @@ mod tests {
 
     #[test]
     fn a_load_balancer_that_an_ingress_names_is_used() {
-        let level = at(Manage::LoadBalancers);
         let services = [unnamed()];
-        let subjects = || Subjects::of(services.iter(), &level);
+        let subjects = || of(&services, &[], Manage::LoadBalancers);
         let named_by = |ingress: IngressFacts| {
-            let seen = subjects().used_by([ingress].iter());
+            let seen = of(&services, &[ingress], Manage::LoadBalancers);
             (seen.users.get("lb-abcd1234").cloned(), seen.fingerprint)
         };
         let going = IngressFacts {
@@ -209,10 +256,49 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_changes_with_what_matters_and_not_with_the_order() {
-        let print = |services: &[ServiceFacts], manage| {
-            Subjects::of(services.iter(), &at(manage)).fingerprint
+    fn an_ingress_gets_one_once_it_leads_somewhere() {
+        let web = [ServiceFacts {
+            annotations: BTreeMap::new(),
+            ..service("web")
+        }];
+        let mut unnamed = front();
+        let existing = names::ingress::EXISTING_LOAD_BALANCER;
+        unnamed.annotations.remove(existing);
+        let claimed = IngressFacts {
+            finalizer: true,
+            ..unnamed.clone()
         };
+        let wish = |services: &[ServiceFacts], ingress: &IngressFacts, manage| {
+            let subjects = of(services, std::slice::from_ref(ingress), manage);
+            assert!(subjects.all.is_empty() || subjects.uids.contains("uid-front"));
+            subjects.all.into_iter().next().map(|one| one.wish)
+        };
+        let level = Manage::LoadBalancers;
+        assert_eq!(wish(&[], &unnamed, level), None);
+        assert_eq!(wish(&web, &unnamed, Manage::Listeners), None);
+        assert_eq!(wish(&web, &unnamed, level), Some(Wish::Made));
+        assert_eq!(wish(&[], &claimed, level), Some(Wish::Made));
+        assert_eq!(wish(&[], &claimed, Manage::Backends), Some(Wish::Made));
+        assert_eq!(wish(&web, &front(), level), None);
+        let mut off = claimed.clone();
+        off.annotations.remove(names::ingress::DIRECT_ACCESS);
+        assert_eq!(wish(&web, &off, level), Some(Wish::Nothing));
+        let going = IngressFacts {
+            going: true,
+            ..claimed.clone()
+        };
+        assert_eq!(wish(&web, &going, level), Some(Wish::Nothing));
+        let mut named = claimed;
+        let pair = (existing.to_owned(), "lb-abcd1234".to_owned());
+        named.annotations.extend([pair]);
+        let id = "lb-abcd1234".to_owned();
+        let other = Wish::Existing { id, show: false };
+        assert_eq!(wish(&web, &named, level), Some(other));
+    }
+
+    #[test]
+    fn the_fingerprint_changes_with_what_matters_and_not_with_the_order() {
+        let print = |services: &[ServiceFacts], manage| of(services, &[], manage).fingerprint;
         let level = Manage::LoadBalancers;
         let (a, b) = (service("a"), service("b"));
         let newer = ServiceFacts {

@@ -27,7 +27,7 @@ pub fn preview(world: &World, sighting: &Sighting, scope: &Scope) -> Preview {
     let certificates = Certificates::assumed();
     let asked = Asked {
         services: lives.services.iter().collect(),
-        ingresses: world.ingresses.iter().collect(),
+        ingresses: lives.ingresses.iter().collect(),
         certificates: Some(&certificates),
     };
     let wanted = wanted(&asked, &pods, &world.settings, &ledger, &lives.made);

@@ -41,7 +41,7 @@ pub struct LoadBalancer {
     /// Its VIP or domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// The Service it was or would be made for, where clb-gate makes it.
+    /// The Service, or `Ingress namespace/name`, that it was or would be made for, where clb-gate makes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_for: Option<String>,
     /// The Services with listeners on it.
@@ -125,6 +125,8 @@ pub enum Action {
     CreateLoadBalancer,
     /// Write to the Service that a load balancer is made for or shown on.
     UpdateService,
+    /// Write to the Ingress that a load balancer is made for.
+    UpdateIngress,
     /// Change a load balancer in place.
     ModifyLoadBalancer,
     /// Create a listener.

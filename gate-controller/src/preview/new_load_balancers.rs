@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use direct_access::attributes::attributes;
-use direct_access::{LoadBalancer, ServiceFacts, names};
+use direct_access::{IngressFacts, Kind, LoadBalancer, ServiceFacts, Word, names};
 
 use super::model::{Action, Change, Told};
 use super::reader::{Look, Sighting};
@@ -12,7 +12,7 @@ use crate::lifecycle::decide::{
     Claim, Contents, Facts, Memory, SETTLED, Seen, Step, Unneeded, Waiting, Wish, confirmed, decide,
 };
 use crate::lifecycle::order::order;
-use crate::lifecycle::{Made, Sight, Subject, Subjects};
+use crate::lifecycle::{Holder, Made, Sight, Subject, Subjects};
 
 /// A load balancer is claimed, ordered, recorded, emptied, deleted, shown and released; surplus ones
 /// take two steps each.
@@ -23,13 +23,15 @@ const STEPS: usize = 64;
 pub(super) struct Lives {
     /// All Services, as they would be once their load balancers are there.
     pub(super) services: Vec<ServiceFacts>,
+    /// All Ingresses, likewise.
+    pub(super) ingresses: Vec<IngressFacts>,
     /// Which load balancer is whose then.
     pub(super) made: Made,
-    /// By load balancer; those without one by their Service.
+    /// By load balancer; those without one by their object.
     pub(super) all: BTreeMap<String, Life>,
     /// What a person should know.
     pub(super) told: Vec<Told>,
-    /// The same where no Service is left to be told.
+    /// The same where no object is left to be told.
     pub(super) notes: Vec<String>,
 }
 
@@ -38,7 +40,7 @@ pub(super) struct Lives {
 pub(super) struct Life {
     /// Whether it does not exist yet, or not any more.
     pub(super) new: bool,
-    /// The Service.
+    /// The Service, or the Ingress by kind and name.
     pub(super) service: String,
     /// Whether it is of clb-gate's making.
     pub(super) made: bool,
@@ -48,7 +50,7 @@ pub(super) struct Life {
     pub(super) after: Vec<Change>,
 }
 
-/// Whether any Service has a load balancer of ours, or should have.
+/// Whether any object has a load balancer of ours, or should have.
 pub(super) fn asked_for(world: &World) -> bool {
     !subjects(world).all.is_empty()
 }
@@ -60,7 +62,10 @@ pub(super) fn to_read(
     scope: &Scope,
 ) -> BTreeSet<String> {
     let subjects = subjects(world);
-    let asked = subjects.all.iter().filter(|one| scope.has(&one.service));
+    let asked = subjects
+        .all
+        .iter()
+        .filter(|one| scope.has(&one.holder.owner));
     let mut ids: BTreeSet<_> = asked
         .filter_map(|one| one.named().map(str::to_owned))
         .collect();
@@ -82,6 +87,7 @@ pub(super) fn follow(world: &World, sighting: &Sighting) -> Lives {
     let subjects = subjects(world);
     let mut lives = Lives {
         services: world.services.clone(),
+        ingresses: world.ingresses.clone(),
         ..Lives::default()
     };
     if subjects.all.is_empty() {
@@ -112,13 +118,18 @@ pub(super) fn follow(world: &World, sighting: &Sighting) -> Lives {
 }
 
 fn subjects(world: &World) -> Subjects {
-    Subjects::of(world.services.iter(), &world.settings).used_by(world.ingresses.iter())
+    let find = |namespace: &str, name: &str| {
+        let mut all = world.services.iter();
+        all.find(|one| one.namespace == namespace && one.name == name)
+    };
+    let (services, ingresses) = (world.services.iter(), world.ingresses.iter());
+    Subjects::of(services, ingresses, &find, &world.settings)
 }
 
-/// One Service's load balancer, as it would be after every step.
+/// One object's load balancer, as it would be after every step.
 struct Story<'a> {
     subject: &'a Subject,
-    service: ServiceFacts,
+    holder: Holder,
     ours: Vec<Seen>,
     named: Option<Seen>,
     contents: BTreeMap<String, Contents>,
@@ -130,13 +141,13 @@ struct Story<'a> {
 
 impl<'a> Story<'a> {
     fn begin(subject: &'a Subject, sight: &Sight, number: usize) -> Self {
-        let service = subject.service.clone();
-        let ours = sight.ours(&service.uid).to_vec();
+        let holder = subject.holder.clone();
+        let ours = sight.ours(&holder.uid).to_vec();
         let named = subject.named().and_then(|id| sight.get(id)).cloned();
         Self {
             subject,
             named: named.filter(|seen| ours.iter().all(|own| own.id != seen.id)),
-            service,
+            holder,
             ours,
             contents: BTreeMap::new(),
             new_id: format!("lb-new{number}"),
@@ -147,9 +158,9 @@ impl<'a> Story<'a> {
 
     fn tell(&mut self, subjects: &Subjects, (world, sighting): (&World, &Sighting)) {
         for _ in 0..STEPS {
-            let token = format!("{}-preview", self.service.uid);
+            let token = format!("{}-preview", self.holder.uid);
             let decision = decide(&Facts {
-                service: &self.service,
+                holder: &self.holder,
                 wish: self.subject.wish.clone(),
                 may_create: subjects.may_create,
                 may_remove: true,
@@ -165,9 +176,9 @@ impl<'a> Story<'a> {
                 },
                 fresh_token: &token,
             });
-            let object = self.service.object();
+            let owner = &self.holder.owner;
             let notice = decision.notice.as_ref();
-            self.notice = notice.map(|notice| format!("Service {object}: {notice}"));
+            self.notice = notice.map(|notice| format!("{owner}: {}", notice.told(owner.kind)));
             match decision.step {
                 // Its listeners will be gone: the planner sees to it.
                 Step::Wait(Waiting::Emptying) => {
@@ -182,7 +193,7 @@ impl<'a> Story<'a> {
                 }
                 Step::Create => {
                     let vpc = sighting.vpc.clone();
-                    if let Err(problem) = order(&self.service, &world.cluster, vpc) {
+                    if let Err(problem) = order(&self.holder, &world.cluster, vpc) {
                         self.notice = Some(problem.to_string());
                         return;
                     }
@@ -213,34 +224,29 @@ impl<'a> Story<'a> {
                     ..Seen::default()
                 };
                 // That is part of the order.
-                let (asked, _) = attributes(&self.service, &LoadBalancer::Made(None));
+                let (asked, _) = attributes(&self.holder.words(), &LoadBalancer::Made(None));
                 new.traits.pass_to_target = asked.pass_to_target.unwrap_or_default();
                 self.ours.push(new);
             }
             Step::Record(id) => {
-                let known = names::LOAD_BALANCER_ID.to_owned();
-                self.service.annotations.insert(known, id.clone());
-                let reason = format!(
-                    "its CLB goes on record in annotation {}",
-                    names::LOAD_BALANCER_ID
-                );
-                self.before(id, Action::UpdateService, reason);
+                let key = self.holder.key(Word::Id);
+                self.holder.annotations.insert(key.to_owned(), id.clone());
+                let reason = format!("its CLB goes on record in annotation {key}");
+                self.before(id, self.update(), reason);
             }
             Step::Delete(id, why) => {
                 let reason = match why {
-                    Unneeded::Unwanted => {
-                        "clb-gate made it, and its Service does not ask for it any more"
-                    }
-                    Unneeded::Surplus => {
-                        "clb-gate made it, and there is an older one for its Service"
-                    }
+                    Unneeded::Unwanted => "does not ask for it any more",
+                    Unneeded::Surplus => "has an older one",
                 };
-                self.after(id, Action::DeleteLoadBalancer, reason.to_owned());
+                let kind = self.holder.owner.kind.as_str();
+                let reason = format!("clb-gate made it, and its {kind} {reason}");
+                self.after(id, Action::DeleteLoadBalancer, reason);
                 self.ours.retain(|seen| seen.id != *id);
                 self.lives.entry(id.clone()).or_default().made = true;
             }
             Step::Adjust(id, change) => {
-                let reason = format!("its Service asks for {change}");
+                let reason = format!("its {} asks for {change}", self.holder.owner.kind.as_str());
                 self.after(id, Action::ModifyLoadBalancer, reason);
                 for seen in self.ours.iter_mut().filter(|seen| seen.id == *id) {
                     seen.traits = seen.traits.adjusted(change);
@@ -249,25 +255,25 @@ impl<'a> Story<'a> {
             Step::Show(ingress) => {
                 let reason = format!("{} is shown in status.loadBalancer", ingress.address);
                 let id = self.id();
-                self.after(&id, Action::UpdateService, reason);
+                self.after(&id, self.update(), reason);
                 let address = ingress.address.clone();
-                self.service.ingress = vec![ingress.clone()];
+                self.holder.shown = vec![ingress.clone()];
                 let shown = names::SHOWN_ADDRESS.to_owned();
-                self.service.annotations.insert(shown, address);
+                self.holder.annotations.insert(shown, address);
             }
             Step::Clear | Step::Unmark => {
                 let id = self.id();
                 let reason = "its address is not shown any more".to_owned();
-                self.after(&id, Action::UpdateService, reason);
-                self.service.ingress.clear();
-                self.service.annotations.remove(names::SHOWN_ADDRESS);
+                self.after(&id, self.update(), reason);
+                self.holder.shown.clear();
+                self.holder.annotations.remove(names::SHOWN_ADDRESS);
             }
             Step::Release(_) => {
                 let id = self.id();
                 let reason =
                     "nothing of clb-gate's is left for it: finalizer and annotations go".to_owned();
-                self.after(&id, Action::UpdateService, reason);
-                self.service.finalizer = false;
+                self.after(&id, self.update(), reason);
+                self.holder.finalizer = false;
             }
             Step::Rest | Step::Wait(_) | Step::Inspect(_) => {}
         }
@@ -282,23 +288,31 @@ impl<'a> Story<'a> {
             None => format!("finalizer {} comes before the CLB", names::FINALIZER),
             Some(lost) => format!("CLB {lost} of its annotation does not exist any more"),
         };
-        self.before(&id, Action::UpdateService, reason);
-        self.service.finalizer = true;
+        self.before(&id, self.update(), reason);
+        self.holder.finalizer = true;
         if claim.lost.is_some() {
-            self.service.annotations.remove(names::LOAD_BALANCER_ID);
+            let key = self.holder.key(Word::Id);
+            self.holder.annotations.remove(key);
         }
         if let Some(token) = &claim.token {
-            let known = names::CLIENT_TOKEN.to_owned();
-            self.service.annotations.insert(known, token.clone());
+            let known = self.holder.key(Word::ClientToken).to_owned();
+            self.holder.annotations.insert(known, token.clone());
         }
     }
 
-    /// What the Service has or names; itself where that is nothing.
+    /// What the object has or names; itself where that is nothing.
     fn id(&self) -> String {
         let own = self.ours.first().map(|seen| seen.id.clone());
         let named = || self.subject.named().map(str::to_owned);
         own.or_else(named)
-            .unwrap_or_else(|| self.service.object().to_string())
+            .unwrap_or_else(|| self.holder.owner.short())
+    }
+
+    const fn update(&self) -> Action {
+        match self.holder.owner.kind {
+            Kind::Service => Action::UpdateService,
+            Kind::Ingress => Action::UpdateIngress,
+        }
     }
 
     fn before(&mut self, id: &str, action: Action, reason: String) {
@@ -314,7 +328,7 @@ impl<'a> Story<'a> {
     fn life(&mut self, id: &str) -> &mut Life {
         let made = matches!(self.subject.wish, Wish::Made);
         let new = *id == self.new_id || !id.starts_with("lb-");
-        let service = self.service.object().to_string();
+        let service = self.holder.owner.short();
         let life = self.lives.entry(id.to_owned()).or_default();
         life.service = service;
         life.new = new;
@@ -325,7 +339,7 @@ impl<'a> Story<'a> {
     fn change(&self, action: Action, reason: String) -> Change {
         Change {
             action,
-            service: Some(self.service.object().to_string()),
+            service: Some(self.holder.owner.short()),
             reason,
             ..Change::default()
         }
@@ -334,18 +348,19 @@ impl<'a> Story<'a> {
 
 impl Lives {
     fn take(&mut self, story: Story<'_>) {
-        let service = story.service;
+        let holder = story.holder;
+        let short = holder.owner.short();
         if story.subject.wish == Wish::Made
-            && let Some(own) = confirmed(&service, &story.ours)
+            && let Some(own) = confirmed(&holder, &story.ours)
         {
-            self.made.confirm(&service.uid, &own.id);
+            self.made.confirm(&holder.uid, &own.id);
             let life = self.all.entry(own.id.clone()).or_default();
             life.made = true;
-            life.service = service.object().to_string();
+            life.service = short.clone();
         }
         if let Some(problem) = story.notice {
             self.told.push(Told {
-                service: Some(service.object().to_string()),
+                service: Some(short),
                 problem,
             });
         }
@@ -357,20 +372,42 @@ impl Lives {
             known.before.extend(life.before);
             known.after.extend(life.after);
         }
-        if let Some(known) = self.services.iter_mut().find(|one| one.uid == service.uid) {
-            *known = service;
+        self.settle(holder);
+    }
+
+    /// The object is as it would be in the end.
+    fn settle(&mut self, holder: Holder) {
+        let uid = &holder.uid;
+        match holder.owner.kind {
+            Kind::Service => {
+                if let Some(known) = self.services.iter_mut().find(|one| one.uid == *uid) {
+                    known.annotations = holder.annotations;
+                    known.finalizer = holder.finalizer;
+                    known.ingress = holder.shown;
+                }
+            }
+            Kind::Ingress => {
+                if let Some(known) = self.ingresses.iter_mut().find(|one| one.uid == *uid) {
+                    known.annotations = holder.annotations;
+                    known.finalizer = holder.finalizer;
+                }
+            }
         }
     }
 
     fn orphans(&mut self, subjects: &Subjects, sight: &Sight) {
         let all = sight
             .made()
-            .filter(|(uid, _)| !subjects.uids.contains(*uid));
-        self.notes.extend(all.map(|(uid, seen)| {
+            .filter(|((_, uid), _)| !subjects.uids.contains(*uid));
+        self.notes.extend(all.map(|((kind, uid), seen)| {
             format!(
-                "CLB {} was made for a Service (UID {uid}) that does not exist any more; nothing is done with it: delete \
+                "CLB {} was made for {} (UID {uid}) that does not exist any more; nothing is done with it: delete \
                  it in Tencent's console",
-                seen.id
+                seen.id,
+                match kind {
+                    Kind::Service => "a Service",
+                    Kind::Ingress => "an Ingress",
+                }
             )
         }));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use direct_access::{
-    IngressJudgement, Judgement, ObjectRef, ServiceFacts, exposures, ingress_exposures,
+    IngressJudgement, Judgement, Kind, ObjectRef, Owner, ServiceFacts, exposures, ingress_exposures,
 };
 
 use super::{LookError, Preview, World};
@@ -51,16 +51,16 @@ impl Scope {
         }
     }
 
-    /// Whether the Service is asked for.
-    pub(super) fn has(&self, service: &ServiceFacts) -> bool {
+    /// Whether the object is asked for.
+    pub(super) fn has(&self, owner: &Owner) -> bool {
         let asked = self.service.as_ref();
-        asked.is_none_or(|asked| *asked == service.object())
+        asked.is_none_or(|asked| owner.kind == Kind::Service && *asked == owner.object)
     }
 
     /// The load balancers to read for it.
     pub(super) fn load_balancers(&self, world: &World) -> BTreeSet<String> {
         let mut ids = BTreeSet::new();
-        for service in world.services.iter().filter(|one| self.has(one)) {
+        for service in world.services.iter().filter(|one| self.has(&one.owner())) {
             if let Judgement::Served(served) = exposures(service, &world.settings) {
                 let named = served.exposures.iter();
                 ids.extend(named.filter_map(|one| one.load_balancer.id().map(str::to_owned)));
@@ -116,7 +116,7 @@ fn of_ingresses(world: &World) -> impl Iterator<Item = String> + '_ {
             all.find(|one| one.name == name)
         };
         match ingress_exposures(ingress, &find, &world.settings) {
-            IngressJudgement::Served(served) => Some(served.load_balancer),
+            IngressJudgement::Served(served) => served.load_balancer.id().map(str::to_owned),
             IngressJudgement::NotOurs(_) => None,
         }
     })

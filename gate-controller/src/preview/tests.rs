@@ -9,7 +9,7 @@ use direct_access::{ServiceFacts, Settings, names};
 
 use super::*;
 use crate::cloud::TkeConfig;
-use crate::desired::tests::service;
+use crate::desired::tests::{front, service};
 use crate::plan::{HealthCheck, ObservedListener, ObservedTarget};
 use crate::pod::tests::pod;
 use crate::pod::{Fate, PodRecord};
@@ -272,6 +272,70 @@ fn everything_of_one_s_own_making_is_followed_to_its_end() {
         Action::DeleteListener,
         Action::DeleteLoadBalancer,
         Action::UpdateService,
+    ];
+    assert_eq!(actions(&gone), expected, "{gone}");
+}
+
+#[test]
+fn an_ingress_s_own_is_followed_likewise() {
+    let mut web = service("web");
+    web.annotations.clear();
+    let mut unnamed = front();
+    let existing = names::ingress::EXISTING_LOAD_BALANCER;
+    unnamed.annotations.remove(existing);
+    let mut world = world(vec![web], vec![pod("a", 1)]);
+    world.ingresses = vec![unnamed.clone()];
+    let actions = |preview: &Preview| -> Vec<_> {
+        let all = preview.load_balancers.iter().flat_map(|one| &one.changes);
+        all.map(|change| change.action).collect()
+    };
+    let below = preview(&world, &sighting([]), &Scope::default());
+    assert_eq!(actions(&below), []);
+    world.settings.manage = direct_access::settings::Manage::LoadBalancers;
+    let made = preview(&world, &sighting([]), &Scope::default());
+    let expected = [
+        Action::UpdateIngress,
+        Action::CreateLoadBalancer,
+        Action::UpdateIngress,
+        Action::CreateListener,
+        Action::CreateRule,
+        Action::Register,
+    ];
+    assert_eq!(actions(&made), expected, "{made}");
+    let text = made.to_string();
+    for told in [
+        "a CLB for Ingress shop/front, which is not there yet",
+        "~ Ingress shop/front: ",
+    ] {
+        assert!(text.contains(told), "{text}");
+    }
+    assert!(!text.contains("Service Ingress"), "{text}");
+
+    // Made, and switched off: emptied, deleted, and let go.
+    let off = names::ingress::DIRECT_ACCESS;
+    unnamed.annotations.remove(off);
+    unnamed.finalizer = true;
+    let id = names::ingress::LOAD_BALANCER_ID.to_owned();
+    unnamed.annotations.insert(id, "lb-made0001".to_owned());
+    world.ingresses = vec![unnamed];
+    world.ledger.insert("lb-made0001".to_owned(), String::new());
+    let (id, mut look) = there("lb-made0001", vec![listener(80, "HTTP", true, vec![])]);
+    let Look::There(seen) = &mut look else {
+        panic!()
+    };
+    let tag = |key: &str, value: &str| clb::ResourceTag {
+        tag_key: key.to_owned(),
+        tag_value: value.to_owned(),
+    };
+    seen.found.tags = vec![
+        tag(names::CLUSTER_TAG, "us"),
+        tag(names::INGRESS_TAG, "uid-front"),
+    ];
+    let gone = preview(&world, &sighting([(id, look)]), &Scope::default());
+    let expected = [
+        Action::DeleteListener,
+        Action::DeleteLoadBalancer,
+        Action::UpdateIngress,
     ];
     assert_eq!(actions(&gone), expected, "{gone}");
 }

@@ -78,16 +78,16 @@ impl fmt::Display for LoadBalancer {
 
 impl LoadBalancer {
     fn title(&self) -> String {
-        let service = self.made_for.as_deref().unwrap_or_default();
+        let service = object(self.made_for.as_deref().unwrap_or_default());
         let Some(id) = &self.id else {
-            return format!("a CLB for Service {service}, which is not there yet");
+            return format!("a CLB for {service}, which is not there yet");
         };
         let mut title = id.clone();
         for part in [&self.name, &self.address].into_iter().flatten() {
             let _ = write!(title, " {part}");
         }
         if self.made_for.is_some() {
-            let _ = write!(title, ", made for Service {service}");
+            let _ = write!(title, ", made for {service}");
         } else if !self.services.is_empty() {
             let _ = write!(title, ", for {}", self.services.join(", "));
         }
@@ -131,8 +131,9 @@ impl fmt::Display for Change {
             write!(f, "{}{slot}", if whole { " " } else { " on " })?;
         }
         let named = match self.action {
-            Action::UpdateService => &self.service,
-            Action::DeleteListener | Action::ModifyListener => &self.listener,
+            Action::UpdateService => self.service.as_deref(),
+            Action::UpdateIngress => self.service.as_deref().map(bare),
+            Action::DeleteListener | Action::ModifyListener => self.listener.as_deref(),
             Action::CreateLoadBalancer
             | Action::CreateListener
             | Action::CreateRule
@@ -143,7 +144,7 @@ impl fmt::Display for Change {
             | Action::Drain
             | Action::Deregister
             | Action::DeleteRule
-            | Action::DeleteLoadBalancer => &None,
+            | Action::DeleteLoadBalancer => None,
         };
         if let Some(name) = named {
             write!(f, " {name}")?;
@@ -168,6 +169,19 @@ impl fmt::Display for Change {
     }
 }
 
+/// With its kind, which an Ingress has already.
+fn object(name: &str) -> String {
+    if name.starts_with("Ingress ") {
+        return name.to_owned();
+    }
+    format!("Service {name}")
+}
+
+/// Without its kind, which is told already.
+fn bare(ingress: &str) -> &str {
+    ingress.strip_prefix("Ingress ").unwrap_or(ingress)
+}
+
 impl Action {
     /// What a reader sees first: something comes, changes or goes.
     const fn sign(self) -> char {
@@ -176,6 +190,7 @@ impl Action {
                 '+'
             }
             Self::UpdateService
+            | Self::UpdateIngress
             | Self::ModifyLoadBalancer
             | Self::ModifyListener
             | Self::ModifyRule
@@ -192,6 +207,7 @@ impl Action {
         match self {
             Self::CreateLoadBalancer | Self::ModifyLoadBalancer | Self::DeleteLoadBalancer => "CLB",
             Self::UpdateService => "Service",
+            Self::UpdateIngress => "Ingress",
             Self::CreateListener | Self::ModifyListener | Self::DeleteListener => "listener",
             Self::CreateRule | Self::ModifyRule | Self::DeleteRule => "rule",
             Self::Register | Self::Weigh | Self::Drain | Self::Deregister => "target",
@@ -202,7 +218,7 @@ impl Action {
     const fn verb(self) -> &'static str {
         match self {
             Self::CreateLoadBalancer | Self::CreateListener | Self::CreateRule => "create",
-            Self::UpdateService => "update",
+            Self::UpdateService | Self::UpdateIngress => "update",
             Self::ModifyLoadBalancer | Self::ModifyListener | Self::ModifyRule => "change",
             Self::Register => "register",
             Self::Weigh => "weigh",
@@ -219,7 +235,7 @@ impl fmt::Display for Held {
             write!(f, " {slot}")?;
         }
         if let Some(service) = &self.service {
-            write!(f, " of Service {service}")?;
+            write!(f, " of {}", object(service))?;
         }
         write!(f, ": {}", self.reason)
     }

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use direct_access::names;
+use direct_access::{Kind as OwnerKind, names};
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::Api;
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::core::NamespaceResourceScope;
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{Facts, Found, Held, Kind, Object, Uninstall, facts, right};
+use super::{Facts, Found, Held, Kind, NETWORKING, Object, Uninstall, facts, right};
 use crate::ask::{AskError, Right, ask};
 
 /// Between looks at something that should go away.
@@ -57,9 +60,9 @@ impl Uninstall {
                 | Kind::Role => self.delete(one, &mut tell).await?,
             }
         }
-        if self.keep_load_balancers && !found.services.is_empty() {
+        if self.keep_load_balancers && !found.holders.is_empty() {
             self.controllers_gone(ends).await?;
-            self.release(&found.services, &mut tell).await?;
+            self.release(&found.holders, &mut tell).await?;
         }
         if self.wait {
             let namespaces = found.objects.iter();
@@ -158,15 +161,25 @@ impl Uninstall {
 
     async fn release(
         &self,
-        services: &[Held],
+        holders: &[Held],
         tell: &mut impl FnMut(String),
     ) -> Result<(), UninstallError> {
-        for held in services {
-            if self.remove_finalizer(held).await? {
+        for held in holders {
+            let had = match held.owner.kind {
+                OwnerKind::Service => {
+                    let of = ("", "services");
+                    self.remove_finalizer::<Service>(held, of).await?
+                }
+                OwnerKind::Ingress => {
+                    let of = (NETWORKING, "ingresses");
+                    self.remove_finalizer::<Ingress>(held, of).await?
+                }
+            };
+            if had {
                 let id = held.load_balancer.as_deref().unwrap_or("it had none yet");
                 tell(format!(
-                    "Service {} is free; its CLB stays in your account: {id}",
-                    held.service
+                    "{} is free; its CLB stays in your account: {id}",
+                    held.owner
                 ));
             }
         }
@@ -174,20 +187,35 @@ impl Uninstall {
     }
 
     /// Whether it had one.
-    async fn remove_finalizer(&self, held: &Held) -> Result<bool, AskError> {
-        let name = held.service.name.as_str();
-        let place = (held.service.namespace.as_str(), name);
-        let api: Api<Service> = Api::namespaced(self.client.clone(), place.0);
+    async fn remove_finalizer<K>(
+        &self,
+        held: &Held,
+        (group, plural): (&str, &str),
+    ) -> Result<bool, AskError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let name = held.owner.object.name.as_str();
+        let place = (held.owner.object.namespace.as_str(), name);
+        let right = |verb| Right {
+            group,
+            ..Right::core(verb, plural, place)
+        };
+        let api: Api<K> = Api::namespaced(self.client.clone(), place.0);
         let mut tries = 0;
         loop {
-            let read = ask(Right::core("get", "services", place), api.get_opt(name)).await?;
-            let Some(service) = read.filter(|service| facts::held(service).is_some()) else {
+            let read = ask(right("get"), api.get_opt(name)).await?;
+            let ours = |object: &K| facts::held(held.owner.kind, object).is_some();
+            let Some(object) = read.filter(ours) else {
                 return Ok(false);
             };
-            let patch = Patch::Merge(without_finalizer(&service));
+            let patch = Patch::Merge(without_finalizer(&object));
             let how = PatchParams::default();
             let request = api.patch(name, &how, &patch);
-            match ask(Right::core("patch", "services", place), request).await {
+            match ask(right("patch"), request).await {
                 Ok(_) => return Ok(true),
                 Err(error) if error.is_not_found() => return Ok(false),
                 Err(error) if error.is_conflict() && tries < TRIES => tries += 1,
@@ -214,12 +242,12 @@ impl Uninstall {
 }
 
 /// All finalizers but ours, and only over what was read.
-fn without_finalizer(service: &Service) -> serde_json::Value {
-    let all = service.metadata.finalizers.iter().flatten();
+fn without_finalizer<K: Resource>(object: &K) -> serde_json::Value {
+    let all = object.meta().finalizers.iter().flatten();
     let left: Vec<_> = all.filter(|name| *name != names::FINALIZER).collect();
     json!({"metadata": {
         "finalizers": left,
-        "resourceVersion": service.metadata.resource_version,
+        "resourceVersion": object.meta().resource_version,
     }})
 }
 
@@ -231,7 +259,7 @@ mod tests {
     fn foreign_finalizers_stay_and_the_patch_is_only_for_what_was_read() {
         let service = json!({"metadata": {"resourceVersion": "7",
             "finalizers": ["service.kubernetes.io/load-balancer-cleanup", names::FINALIZER]}});
-        let patch = without_finalizer(&serde_json::from_value(service).unwrap());
+        let patch = without_finalizer::<Service>(&serde_json::from_value(service).unwrap());
         assert_eq!(
             patch,
             json!({"metadata": {"resourceVersion": "7",

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use direct_access::condition::Observed;
-use direct_access::{ObjectRef, names};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use direct_access::{Kind as OwnerKind, ObjectRef, Owner, Word, names};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Resource;
 
 use super::objects::{Kind, Object, PART_OF};
 use crate::pod::{Fate, PodRecord};
@@ -19,8 +20,8 @@ const NAMED_PODS: usize = 5;
 pub struct Facts {
     /// Objects that exist, in the order in which they go.
     pub objects: Vec<Found>,
-    /// Services that nobody could delete any more.
-    pub services: Vec<Held>,
+    /// Services and Ingresses that nobody could delete any more.
+    pub holders: Vec<Held>,
     /// Pods whose gate nobody would open any more.
     pub waiting: Vec<ObjectRef>,
 }
@@ -38,11 +39,11 @@ pub struct Found {
     pub going: bool,
 }
 
-/// A Service with our finalizer.
+/// A Service or an Ingress with our finalizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Which.
-    pub service: ObjectRef,
+    pub owner: Owner,
     /// The CLB made for it, where it was made already.
     pub load_balancer: Option<String>,
 }
@@ -73,12 +74,17 @@ pub enum Refusal {
         "{} still hold{} a CLB that clb-gate made, and could not be deleted once clb-gate is gone; delete {them} first, or \
          remove the annotation {annotation} from {them} (the CLB goes with either, in a few seconds), or leave the CLBs in \
          the account with --keep-load-balancers",
-        count(*.0, "Service"),
-        if *.0 == 1 { "s" } else { "" },
-        them = if *.0 == 1 { "it" } else { "them" },
-        annotation = names::DIRECT_ACCESS
+        holders(*.services, *.ingresses),
+        if services + ingresses == 1 { "s" } else { "" },
+        them = if services + ingresses == 1 { "it" } else { "them" },
+        annotation = if *.services > 0 { names::DIRECT_ACCESS } else { names::ingress::DIRECT_ACCESS }
     )]
-    Services(usize),
+    Holders {
+        /// Services.
+        services: usize,
+        /// Ingresses.
+        ingresses: usize,
+    },
 }
 
 /// Decides.
@@ -92,28 +98,37 @@ pub fn decide(facts: &Facts, keep_load_balancers: bool) -> Decision {
             return Decision::Refuse(Refusal::ForeignNamespace(found.object.name.clone()));
         }
     }
-    match (facts.services.len(), facts.objects.len()) {
+    match (facts.holders.len(), facts.objects.len()) {
         (0, 0) => Decision::Nothing,
-        (1.., _) if !keep_load_balancers => {
-            Decision::Refuse(Refusal::Services(facts.services.len()))
+        (all @ 1.., _) if !keep_load_balancers => {
+            let services = facts.holders.iter();
+            let services = services.filter(|held| held.owner.kind == OwnerKind::Service);
+            let services = services.count();
+            Decision::Refuse(Refusal::Holders {
+                services,
+                ingresses: all - services,
+            })
         }
         _ => Decision::Go,
     }
 }
 
-/// A Service that carries our finalizer.
-pub(super) fn held(service: &Service) -> Option<Held> {
-    let meta = &service.metadata;
+/// An object that carries our finalizer.
+pub(super) fn held<K: Resource>(kind: OwnerKind, object: &K) -> Option<Held> {
+    let meta = object.meta();
     let finalizers = meta.finalizers.iter().flatten();
     let ours = finalizers.into_iter().any(|name| name == names::FINALIZER);
     let annotations = meta.annotations.as_ref();
     ours.then(|| Held {
-        service: ObjectRef {
-            namespace: meta.namespace.clone().unwrap_or_default(),
-            name: meta.name.clone().unwrap_or_default(),
+        owner: Owner {
+            kind,
+            object: ObjectRef {
+                namespace: meta.namespace.clone().unwrap_or_default(),
+                name: meta.name.clone().unwrap_or_default(),
+            },
         },
         load_balancer: annotations
-            .and_then(|all| all.get(names::LOAD_BALANCER_ID))
+            .and_then(|all| all.get(Word::Id.key(kind)))
             .cloned(),
     })
 }
@@ -142,12 +157,12 @@ impl fmt::Display for Facts {
             let going = if found.going { ", on its way out" } else { "" };
             writeln!(f, "  - {}{with}{going}", found.object)?;
         }
-        if !self.services.is_empty() {
-            writeln!(f, "Services with a CLB that clb-gate made:")?;
+        if !self.holders.is_empty() {
+            writeln!(f, "With a CLB that clb-gate made:")?;
         }
-        for held in &self.services {
+        for held in &self.holders {
             let id = held.load_balancer.as_deref().unwrap_or("no CLB yet");
-            writeln!(f, "  ! {}: {id}", held.service)?;
+            writeln!(f, "  ! {}: {id}", held.owner)?;
         }
         if !self.waiting.is_empty() {
             let named = self.waiting.iter().take(NAMED_PODS);
@@ -173,6 +188,17 @@ impl fmt::Display for Facts {
     }
 }
 
+fn holders(services: usize, ingresses: usize) -> String {
+    let ingresses = match ingresses {
+        0 => None,
+        1 => Some("1 Ingress".to_owned()),
+        more => Some(format!("{more} Ingresses")),
+    };
+    let services = (services > 0).then(|| count(services, "Service"));
+    let both: Vec<_> = services.into_iter().chain(ingresses).collect();
+    both.join(" and ")
+}
+
 fn count(number: usize, thing: &str) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{s}")
@@ -180,6 +206,7 @@ fn count(number: usize, thing: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Service;
     use serde_json::json;
 
     use super::*;
@@ -204,7 +231,8 @@ mod tests {
         let service = json!({"metadata": {"name": name, "namespace": "shop",
             "finalizers": ["other", names::FINALIZER],
             "annotations": {names::LOAD_BALANCER_ID: "lb-1"}}});
-        held(&serde_json::from_value(service).unwrap()).unwrap()
+        let service: Service = serde_json::from_value(service).unwrap();
+        held(OwnerKind::Service, &service).unwrap()
     }
 
     #[test]
@@ -233,12 +261,15 @@ mod tests {
     fn services_that_could_never_be_deleted_stand_in_the_way() {
         let facts = Facts {
             objects: found(&[PART_OF]),
-            services: vec![service("web")],
+            holders: vec![service("web")],
             ..Facts::default()
         };
         assert_eq!(
             decide(&facts, false),
-            Decision::Refuse(Refusal::Services(1))
+            Decision::Refuse(Refusal::Holders {
+                services: 1,
+                ingresses: 0
+            })
         );
         assert_eq!(decide(&facts, true), Decision::Go);
         let only_services = Facts {
@@ -250,14 +281,25 @@ mod tests {
             Decision::Go,
             "also when the rest is gone already"
         );
-        let told = Refusal::Services(1).to_string();
-        assert!(told.starts_with("1 Service still holds a CLB"), "{told}");
+        let told = |services, ingresses| {
+            let refusal = Refusal::Holders {
+                services,
+                ingresses,
+            };
+            refusal.to_string()
+        };
+        assert!(told(1, 0).starts_with("1 Service still holds a CLB"));
+        assert!(told(2, 1).starts_with("2 Services and 1 Ingress still hold a CLB"));
+        let ingresses = told(0, 2);
+        assert!(ingresses.starts_with("2 Ingresses still hold a CLB"));
+        assert!(ingresses.contains(names::ingress::DIRECT_ACCESS));
     }
 
     #[test]
     fn only_our_finalizer_counts() {
         let service = json!({"metadata": {"name": "web", "finalizers": ["other"]}});
-        assert_eq!(held(&serde_json::from_value(service).unwrap()), None);
+        let service: Service = serde_json::from_value(service).unwrap();
+        assert_eq!(held(OwnerKind::Service, &service), None);
     }
 
     #[test]
@@ -281,7 +323,7 @@ mod tests {
         };
         let facts = Facts {
             objects: found(&[PART_OF]).into_iter().take(3).collect(),
-            services: vec![service("web")],
+            holders: vec![service("web")],
             waiting: (1..8).map(pod).collect(),
         };
         assert_eq!(
@@ -290,8 +332,8 @@ mod tests {
                - Namespace clb-gate with all that is in it\n  \
                - MutatingWebhookConfiguration clb-gate\n  \
                - Namespace clb-gate-canary with all that is in it\n\
-             Services with a CLB that clb-gate made:\n  \
-               ! shop/web: lb-1\n  \
+             With a CLB that clb-gate made:\n  \
+               ! Service shop/web: lb-1\n  \
                ! 7 pods wait for the gate (shop/web-1, shop/web-2, shop/web-3, shop/web-4, shop/web-5 and 2 more), and \
              nobody will open it: kubectl rollout restart makes new ones without\n"
         );

@@ -9,7 +9,9 @@ mod tests;
 
 use std::time::Duration;
 
+use direct_access::Kind as OwnerKind;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 use serde::de::DeserializeOwned;
@@ -22,13 +24,15 @@ pub use objects::{Kind, Object, objects};
 
 /// Objects a page: from a laptop, round trips are what takes time.
 const PAGE: u32 = 500;
+/// The API group of Ingresses.
+const NETWORKING: &str = "networking.k8s.io";
 
 /// An uninstall.
 #[derive(Clone)]
 pub struct Uninstall {
     client: Client,
     namespace: String,
-    /// Services lose our finalizer, and their CLBs stay in the account.
+    /// Services and Ingresses lose our finalizer, and their CLBs stay in the account.
     pub keep_load_balancers: bool,
     /// Return only when the namespaces are gone.
     pub wait: bool,
@@ -54,10 +58,18 @@ impl Uninstall {
         for object in objects(&self.namespace) {
             facts.objects.extend(self.find(object).await?);
         }
-        facts.services = self
-            .all("services", |service: Service| facts::held(&service))
+        facts.holders = self
+            .all(("", "services"), |service: Service| {
+                facts::held(OwnerKind::Service, &service)
+            })
             .await?;
-        facts.waiting = self.all("pods", facts::waiting).await?;
+        let ingresses = self
+            .all((NETWORKING, "ingresses"), |ingress: Ingress| {
+                facts::held(OwnerKind::Ingress, &ingress)
+            })
+            .await?;
+        facts.holders.extend(ingresses);
+        facts.waiting = self.all(("", "pods"), facts::waiting).await?;
         Ok(facts)
     }
 
@@ -82,14 +94,22 @@ impl Uninstall {
     }
 
     /// What `keep` keeps of all objects of a kind, in all namespaces.
-    async fn all<K, T>(&self, what: &str, keep: impl Fn(K) -> Option<T>) -> Result<Vec<T>, AskError>
+    async fn all<K, T>(
+        &self,
+        (group, what): (&str, &str),
+        keep: impl Fn(K) -> Option<T>,
+    ) -> Result<Vec<T>, AskError>
     where
         K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     {
         let api: Api<K> = Api::all(self.client.clone());
         let (mut all, mut next) = (Vec::new(), ListParams::default().limit(PAGE));
         loop {
-            let page = ask(Right::core("list", what, ("", "")), api.list(&next)).await?;
+            let right = Right {
+                group,
+                ..Right::core("list", what, ("", ""))
+            };
+            let page = ask(right, api.list(&next)).await?;
             all.extend(page.items.into_iter().filter_map(&keep));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 None => return Ok(all),

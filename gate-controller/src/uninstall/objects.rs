@@ -11,8 +11,8 @@ use crate::heal::registration;
 /// The label by which an installation knows its own namespaces.
 pub(super) const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", names::FIELD_MANAGER);
 
-/// Holds the right to write to Services; without it no finalizer comes back.
-pub(super) const SERVICE_WRITER: &str = "clb-gate-loadbalancers";
+/// Holds the right to write to Services and Ingresses; without it no finalizer comes back.
+pub(super) const HOLDER_WRITER: &str = "clb-gate-loadbalancers";
 
 /// What kind of thing an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub fn objects(installed: &str) -> Vec<Object> {
         whole(Kind::Registration, registration::NAME),
         whole(Kind::Namespace, CANARY_NAMESPACE),
     ];
-    let roles = [SERVICE_WRITER, "clb-gate-controller", "clb-gate-webhook"];
+    let roles = [HOLDER_WRITER, "clb-gate-controller", "clb-gate-webhook"];
     for kind in [Kind::ClusterRoleBinding, Kind::ClusterRole] {
         all.extend(roles.map(|name| whole(kind, name)));
     }

@@ -17,6 +17,7 @@ use super::*;
 const REGISTRATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/clb-gate";
 const SERVICE: &str = "/api/v1/namespaces/shop/services/web";
+const INGRESS: &str = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses/front";
 
 #[derive(Default)]
 struct State {
@@ -79,6 +80,10 @@ impl State {
             (&Method::GET, "/api/v1/services") => {
                 let services = self.objects.get(SERVICE).cloned();
                 (StatusCode::OK, list(services.as_slice()))
+            }
+            (&Method::GET, "/apis/networking.k8s.io/v1/ingresses") => {
+                let ingresses = self.objects.get(INGRESS).cloned();
+                (StatusCode::OK, list(ingresses.as_slice()))
             }
             (&Method::GET, path) => match self.objects.get(path) {
                 Some(found) => (StatusCode::OK, found.clone()),
@@ -178,11 +183,14 @@ async fn a_registration_that_comes_back_is_deleted_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn services_are_let_go_only_when_nobody_can_hold_them_again() {
+async fn services_and_ingresses_are_let_go_only_when_nobody_can_hold_them_again() {
     let server = Server::installed();
     let service = json!({"metadata": {"name": "web", "namespace": "shop", "resourceVersion": "1",
         "finalizers": [names::FINALIZER], "annotations": {names::LOAD_BALANCER_ID: "lb-7"}}});
+    let ingress = json!({"metadata": {"name": "front", "namespace": "shop", "resourceVersion": "1",
+        "finalizers": [names::FINALIZER], "annotations": {names::ingress::LOAD_BALANCER_ID: "lb-8"}}});
     server.0.lock().objects.insert(SERVICE.to_owned(), service);
+    server.0.lock().objects.insert(INGRESS.to_owned(), ingress);
     server.0.lock().controllers = 3;
     let mut uninstall = server.uninstall();
     let facts = uninstall.look().await.unwrap();
@@ -203,8 +211,9 @@ async fn services_are_let_go_only_when_nobody_can_hold_them_again() {
     assert!(
         told.last()
             .unwrap()
-            .ends_with("stays in your account: lb-7")
+            .ends_with("Ingress shop/front is free; its CLB stays in your account: lb-8")
     );
+    assert_eq!(place("PATCH ingresses/front"), patched + 1);
 }
 
 #[tokio::test(start_paused = true)]

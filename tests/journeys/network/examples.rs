@@ -1,21 +1,26 @@
 //! The examples of TKE's pages on direct access, applied as they are written but for the image, do what
-//! those pages say: pods `1/1` with their gate passed, an EXTERNAL-IP that answers.
+//! those pages say: pods `1/1` with their gate passed, an EXTERNAL-IP or ADDRESS that answers.
 
 use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 use clb_gate_tests::ours::set;
+use clb_gate_tests::sim::Console;
 use clb_gate_tests::stage::{PATIENCE, alone};
 use clb_gate_tests::wait::eventually;
 use clb_gate_tests::world::gates;
 use clb_gate_tests::{World, kubectl, load};
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::ResourceExt;
 
 use crate::modes::{ENI, ENI_IP, ENI_WITHOUT_IP, PLAIN, afterwards_as_before, settled, switch};
 
 const NGINX_SERVICE: &str = include_str!("examples/nginx-service-eni.yaml");
 const NGINX: &str = include_str!("examples/nginx-deployment-eni.yaml");
 const NGINX_WITHOUT_IP: &str = include_str!("examples/nginx-deployment-eni-without-ip.yaml");
+/// In the API's version of today: the page's v1beta1 is not served any more.
+const TEST_INGRESS: &str = include_str!("examples/test-ingress.yaml");
 const MY_SERVICE: &str = include_str!("examples/my-service.yaml");
 /// Those pages leave the workload of `my-service` to the reader.
 const MY_APP: &str = "apiVersion: apps/v1
@@ -29,6 +34,8 @@ spec:
     spec:
       containers: [{name: my-app, image: 'localhost/sample:on-9376'}]
 ";
+/// Where clb-gate writes the id of the CLB that it made for an Ingress.
+const INGRESS_ID: &str = "kubernetes.io/ingress.qcloud-loadbalance-id";
 /// What stands for nginx.
 const ON_80: &str = "localhost/sample:on-80";
 
@@ -46,6 +53,9 @@ fn tkes_examples_do_what_their_pages_say() {
 async fn journey(world: &World) -> Result<()> {
     apply(world, NGINX_SERVICE).await?;
     apply(world, MY_SERVICE).await?;
+    // The page leaves its Service to the reader.
+    let ingress = TEST_INGRESS.replace("name: nginx", "name: nginx-service-eni");
+    apply(world, &ingress).await?;
     world.webhooks_gate("nginx", true).await?;
     world.webhooks_gate("MyApp", true).await?;
 
@@ -64,6 +74,7 @@ async fn journey(world: &World) -> Result<()> {
         "nginx-service-eni",
     )
     .await?;
+    leads(world, "test-ingress", "nginx-deployment-eni").await?;
 
     settled(world, ENI_WITHOUT_IP, true, Some(ENI_IP)).await?;
     apply(world, &NGINX_WITHOUT_IP.replace("nginx:1.7.9", ON_80)).await?;
@@ -133,6 +144,36 @@ async fn serves(
         "{service}: EXTERNAL-IP {}, {gated} pods 1/1, {pod} answered",
         vip.ip()
     );
+    Ok(())
+}
+
+/// The Ingress's address, of a CLB made for it, answers by one of the Deployment's pods; with the Ingress the CLB
+/// goes.
+async fn leads(world: &World, ingress: &str, deployment: &str) -> Result<()> {
+    let api = world.api::<Ingress>();
+    let known = eventually("the Ingress has an address", PATIENCE, || async {
+        let found = api.get(ingress).await?;
+        let id = found.annotations().get(INGRESS_ID).cloned();
+        let status = found.status.and_then(|status| status.load_balancer);
+        let shown = status.and_then(|status| status.ingress).unwrap_or_default();
+        let ip = shown.into_iter().find_map(|one| one.ip);
+        Ok(ip.zip(id).ok_or_else(|| "no address".to_owned()))
+    });
+    let (ip, id) = known.await?;
+    let vip: SocketAddr = format!("{ip}:80").parse()?;
+    let pod = eventually("the address answers", PATIENCE, || async {
+        Ok(load::get(vip).await)
+    });
+    let pod = pod.await?;
+    ensure!(
+        pod.starts_with(deployment),
+        "{pod} answered, not {deployment}"
+    );
+    println!("{ingress}: EXTERNAL-IP {ip} on {id}, {pod} answered");
+    // It waits for the finalizer, which goes last.
+    kubectl::run(&["delete", "ingress", ingress, "-n", &world.namespace]).await?;
+    let left = Console::new(&id)?.vip().await;
+    ensure!(left.is_err(), "{id} outlived its Ingress: {left:?}");
     Ok(())
 }
 
