@@ -189,6 +189,12 @@ fn ingress_json(ingress: &Ingress) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use parking_lot::Mutex;
+
     use super::*;
     use crate::desired::tests::{front, service};
     use crate::lifecycle::decide::ingress;
@@ -235,6 +241,52 @@ mod tests {
             [
                 names::ingress::CLIENT_TOKEN,
                 names::ingress::LOAD_BALANCER_ID
+            ]
+        );
+    }
+
+    /// Answers every call with an object of this name, and tells method, path and what was sent.
+    fn server(tell: impl Fn(String) + Clone + Send + 'static) -> Client {
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (parts, tell) = (request.uri().path().to_owned(), tell.clone());
+            let kind = request.headers().get("content-type").cloned();
+            tell(format!("{} {parts} {kind:?}", request.method()));
+            let name = parts.rsplit('/').next().unwrap_or_default().to_owned();
+            let object = json!({"metadata": {"name": name, "namespace": "shop",
+                "uid": format!("uid-{name}"), "resourceVersion": "8"}});
+            let answer = Response::new(Body::from(object.to_string().into_bytes()));
+            async { Ok::<_, std::convert::Infallible>(answer) }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn each_kind_is_written_where_it_is() {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&log);
+        let record = Record::new(server(move |line| told.lock().push(line)));
+        let (front, web) = (Holder::from(&front()), Holder::from(&service("web")));
+        let written = record.id(&front, "lb-1").await.unwrap();
+        assert!(matches!(written, Written::Ingress(one) if one.uid == "uid-front"));
+        let written = record.id(&web, "lb-1").await.unwrap();
+        assert!(matches!(written, Written::Service(one) if one.uid == "uid-web"));
+        let read = record.read(&front).await.unwrap().unwrap();
+        assert_eq!((read.owner, read.version), (front.owner.clone(), 8));
+        let another = Holder {
+            uid: "uid-other".to_owned(),
+            ..front
+        };
+        assert_eq!(record.read(&another).await.unwrap(), None);
+        let ingress = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses/front";
+        let service = "/api/v1/namespaces/shop/services/web";
+        let strategic = r#"Some("application/strategic-merge-patch+json")"#;
+        assert_eq!(
+            *log.lock(),
+            [
+                format!("PATCH {ingress} {strategic}"),
+                format!("PATCH {service} {strategic}"),
+                format!("GET {ingress} None"),
+                format!("GET {ingress} None"),
             ]
         );
     }
