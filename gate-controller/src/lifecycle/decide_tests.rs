@@ -2,6 +2,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::desired::tests::{front, service};
+use direct_access::{ServiceFacts, names};
 
 const UID: &str = "uid-web";
 const TOKEN: &str = "uid-web-1";
