@@ -356,7 +356,7 @@ impl Lives {
             self.made.confirm(&holder.uid, &own.id);
             let life = self.all.entry(own.id.clone()).or_default();
             life.made = true;
-            life.service = short.clone();
+            life.service.clone_from(&short);
         }
         if let Some(problem) = story.notice {
             self.told.push(Told {
