@@ -134,7 +134,7 @@ journeys-of-life:
 journeys-apart:
 	@exec $(HOST) run -- "$(IN_HOST) --test quiet -- --nocapture && $(IN_HOST) $(APART) -- --nocapture" > target/journeys-apart.log 2>&1 \
 	  || { cat target/journeys-apart.log; exit 1; }
-	@grep -E '^(test|for|kubectl delete|clb-gate uninstall|nginx-service-eni:|my-service:) ' target/journeys-apart.log
+	@grep -E '^(test|for|kubectl delete|clb-gate uninstall|nginx-service-eni:|my-service:|test-ingress:) ' target/journeys-apart.log
 
 .PHONY: soak-crash
 soak-crash: build ## Kill the controller at random points of a story: RUNS=50, SEED=N repeats one

@@ -133,6 +133,8 @@ fn a_service_that_names_none_gets_its_own_and_takes_it_along() {
         let shown = kubectl::run(&["get", "service", "web", "-n", &world.namespace]).await?;
         ensure!(shown.out.contains(&ip), "{}", shown.out);
 
+        crate::created_ingress::journey(&world, &id).await?;
+
         let uid = uid(&world, "web").await?;
         ensure!(made_for(&uid).await?.len() == 1);
         delete(&world, "web").await?;

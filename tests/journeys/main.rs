@@ -6,6 +6,7 @@
 mod bad_input;
 mod config;
 mod created;
+mod created_ingress;
 mod data_path;
 mod foreign;
 mod guides;

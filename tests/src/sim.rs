@@ -68,6 +68,13 @@ impl Console {
             .with_context(|| format!("{} has no VIP", self.load_balancer))
     }
 
+    /// Whether there is such a load balancer.
+    pub async fn there(&self) -> Result<bool> {
+        let ids = std::slice::from_ref(&self.load_balancer);
+        let found = self.client.describe_load_balancers(ids).await?;
+        Ok(!found.is_empty())
+    }
+
     /// The listener on a port.
     pub async fn listener(&self, port: u16) -> Result<Option<clb::Listener>> {
         let all = self

@@ -1,9 +1,10 @@
 //! The examples of TKE's pages on direct access, applied as they are written but for the image, do what
 //! those pages say: pods `1/1` with their gate passed, an EXTERNAL-IP or ADDRESS that answers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use clb_gate_tests::ours::set;
 use clb_gate_tests::sim::Console;
 use clb_gate_tests::stage::{PATIENCE, alone};
@@ -22,6 +23,9 @@ const NGINX_WITHOUT_IP: &str = include_str!("examples/nginx-deployment-eni-witho
 /// In the API's version of today: the page's v1beta1 is not served any more.
 const TEST_INGRESS: &str = include_str!("examples/test-ingress.yaml");
 const MY_SERVICE: &str = include_str!("examples/my-service.yaml");
+/// What the page leaves to the reader too: the object of its "annotation extension".
+const MY_SERVICE_CONFIG: &str = include_str!("examples/my-service-config.yaml");
+const CONFIG_NAMED: &str = "service.cloud.tencent.com/tke-service-config: my-service-config";
 /// Those pages leave the workload of `my-service` to the reader.
 const MY_APP: &str = "apiVersion: apps/v1
 kind: Deployment
@@ -34,8 +38,9 @@ spec:
     spec:
       containers: [{name: my-app, image: 'localhost/sample:on-9376'}]
 ";
-/// Where clb-gate writes the id of the CLB that it made for an Ingress.
+/// Where clb-gate writes the id of the CLB that it made.
 const INGRESS_ID: &str = "kubernetes.io/ingress.qcloud-loadbalance-id";
+const SERVICE_ID: &str = "service.kubernetes.io/loadbalance-id";
 /// What stands for nginx.
 const ON_80: &str = "localhost/sample:on-80";
 
@@ -74,7 +79,7 @@ async fn journey(world: &World) -> Result<()> {
         "nginx-service-eni",
     )
     .await?;
-    leads(world, "test-ingress", "nginx-deployment-eni").await?;
+    leads(world, "test-ingress", ("nginx-deployment-eni", 3)).await?;
 
     settled(world, ENI_WITHOUT_IP, true, Some(ENI_IP)).await?;
     apply(world, &NGINX_WITHOUT_IP.replace("nginx:1.7.9", ON_80)).await?;
@@ -89,6 +94,7 @@ async fn journey(world: &World) -> Result<()> {
     settled(world, PLAIN, true, None).await?;
     apply(world, MY_APP).await?;
     serves(world, ("my-app", "MyApp", 2), "my-service").await?;
+    configured(world, "my-service").await?;
 
     set("network", "global-router").await?;
     settled(world, PLAIN, false, Some("GlobalRouteDirectAccess")).await?;
@@ -147,9 +153,9 @@ async fn serves(
     Ok(())
 }
 
-/// The Ingress's address, of a CLB made for it, answers by one of the Deployment's pods; with the Ingress the CLB
-/// goes.
-async fn leads(world: &World, ingress: &str, deployment: &str) -> Result<()> {
+/// The Ingress's address, of a CLB made for it, answers by one of the Deployment's pods, all of which the CLB
+/// finds healthy; with the Ingress the CLB goes.
+async fn leads(world: &World, ingress: &str, (deployment, replicas): (&str, usize)) -> Result<()> {
     let api = world.api::<Ingress>();
     let known = eventually("the Ingress has an address", PATIENCE, || async {
         let found = api.get(ingress).await?;
@@ -160,11 +166,18 @@ async fn leads(world: &World, ingress: &str, deployment: &str) -> Result<()> {
         Ok(ip.zip(id).ok_or_else(|| "no address".to_owned()))
     });
     let (ip, id) = known.await?;
+    let console = Console::new(&id)?;
+    ensure!(ip == console.vip().await?, "{ip} is not of {id}");
+    eventually("the rule's targets are healthy", PATIENCE, || async {
+        let rules = console.rules(80).await?;
+        let healthy = rules.values().flat_map(BTreeMap::values);
+        let healthy = healthy.filter(|state| *state == "Alive").count();
+        let right = rules.len() == 1 && healthy == replicas;
+        Ok(right.then_some(()).ok_or_else(|| format!("{rules:?}")))
+    })
+    .await?;
     let vip: SocketAddr = format!("{ip}:80").parse()?;
-    let pod = eventually("the address answers", PATIENCE, || async {
-        Ok(load::get(vip).await)
-    });
-    let pod = pod.await?;
+    let pod = load::get(vip).await.map_err(Error::msg)?;
     ensure!(
         pod.starts_with(deployment),
         "{pod} answered, not {deployment}"
@@ -172,9 +185,30 @@ async fn leads(world: &World, ingress: &str, deployment: &str) -> Result<()> {
     println!("{ingress}: EXTERNAL-IP {ip} on {id}, {pod} answered");
     // It waits for the finalizer, which goes last.
     kubectl::run(&["delete", "ingress", ingress, "-n", &world.namespace]).await?;
-    let left = Console::new(&id)?.vip().await;
-    ensure!(left.is_err(), "{id} outlived its Ingress: {left:?}");
+    ensure!(!console.there().await?, "{id} outlived its Ingress");
     Ok(())
+}
+
+/// The Service names an object as the page says: what that declares becomes so on its listener.
+async fn configured(world: &World, service: &str) -> Result<()> {
+    apply(world, MY_SERVICE_CONFIG).await?;
+    let named = format!("    {CONFIG_NAMED}\n  name: {service}\n");
+    let named = MY_SERVICE.replace(&format!("  name: {service}\n"), &named);
+    ensure!(named.contains(CONFIG_NAMED), "{named}");
+    apply(world, &named).await?;
+    let found = world.api::<Service>().get(service).await?;
+    let id = found.annotations().get(SERVICE_ID);
+    let console = Console::new(id.context("no id")?)?;
+    eventually("the listener is as declared", PATIENCE, || async {
+        let listener = console.listener(80).await?.context("a listener")?;
+        let check = listener.health_check.unwrap_or_default();
+        let counts = (check.interval_time, check.health_num, check.un_health_num);
+        let shown = (listener.scheduler.as_deref(), counts);
+        let right = shown == (Some("LEAST_CONN"), (Some(5), Some(2), Some(3)))
+            && listener.session_expire_time == Some(100);
+        Ok(right.then_some(()).ok_or_else(|| format!("{shown:?}")))
+    })
+    .await
 }
 
 async fn external_ip(world: &World, name: &str) -> Result<String> {
