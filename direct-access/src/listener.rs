@@ -30,6 +30,12 @@ pub struct ListenerParameters {
     /// Whether clients get a reset when their target is taken away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deregister_target_rst: Option<bool>,
+    /// `HTTP`, `HTTPS` or `GRPC` towards the pods, of a rule; no annotation says it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub forward_type: Option<String>,
+    /// Whether clients may use HTTP/2, of all rules of a domain; no annotation says it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub http2: Option<bool>,
 }
 
 /// A certificate as `CreateListener` takes it: by its id in Tencent's SSL service.

@@ -87,6 +87,8 @@ impl ListenerParameters {
             deregister_target_rst: self
                 .deregister_target_rst
                 .filter(|_| touches("DeregisterTargetRst")),
+            forward_type: self.forward_type.clone().filter(|_| touches("ForwardType")),
+            http2: self.http2.filter(|_| touches("Http2")),
         })
     }
 
@@ -102,6 +104,8 @@ impl ListenerParameters {
             certificate: change.certificate.or(there.certificate),
             sni_switch: change.sni_switch.or(there.sni_switch),
             deregister_target_rst: change.deregister_target_rst.or(there.deregister_target_rst),
+            forward_type: change.forward_type.or(there.forward_type),
+            http2: change.http2.or(there.http2),
         }
     }
 
@@ -112,17 +116,20 @@ impl ListenerParameters {
             health_check: None,
             scheduler: None,
             session_expire_time: None,
+            forward_type: None,
+            http2: None,
             ..self.clone()
         }
     }
 
-    /// What a rule has and can be changed: its certificate is its domain's.
+    /// What a rule has and can be changed: its certificate and HTTP/2 are its domain's.
     #[must_use]
     pub fn forwarding(&self) -> Self {
         Self {
             certificate: None,
             sni_switch: None,
             deregister_target_rst: None,
+            http2: None,
             ..self.clone()
         }
     }
@@ -219,7 +226,8 @@ fn default(field: &str) -> Value {
         "HealthCheck.SourceIpType" | "SessionExpireTime" | "SniSwitch" => 0.into(),
         "Scheduler" => "WRR".into(),
         "Certificate.SSLMode" => "UNIDIRECTIONAL".into(),
-        "DeregisterTargetRst" => false.into(),
+        "DeregisterTargetRst" | "Http2" => false.into(),
+        "ForwardType" => "HTTP".into(),
         _ => Value::Null,
     }
 }
@@ -307,6 +315,32 @@ mod tests {
         if let Some(change) = declared.change(&there) {
             assert_eq!(declared.change(&there.changed(&change)), None);
         }
+    }
+
+    /// What only a rule or its domain has is declared by objects alone, and changed with its part.
+    #[test]
+    fn how_pods_and_clients_are_spoken_to_is_of_rules_and_domains() {
+        let text = [r#"{"ForwardType":"GRPC"}"#, r#"{"Http2":true}"#];
+        assert!(
+            text.iter()
+                .all(|text| ListenerParameters::parse(text).is_err())
+        );
+        let declared = ListenerParameters {
+            forward_type: Some("GRPC".to_owned()),
+            http2: Some(true),
+            ..ListenerParameters::default()
+        };
+        let plain = ListenerParameters::default();
+        assert_eq!(declared.change(&plain), Some(declared.clone()));
+        assert_eq!(declared.change(&plain.changed(&declared)), None);
+        assert_eq!(declared.without_forwarding(), plain);
+        assert_eq!(declared.forwarding().http2, None);
+        let default = ListenerParameters {
+            forward_type: Some("HTTP".to_owned()),
+            http2: Some(false),
+            ..plain.clone()
+        };
+        assert_eq!(default.change(&plain), None);
     }
 
     #[test]

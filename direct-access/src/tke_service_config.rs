@@ -10,6 +10,7 @@ mod named;
 mod named_tests;
 mod part;
 mod read;
+mod ruled;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +22,7 @@ use crate::listener::ListenerParameters;
 use crate::slot::{Protocol, Slot};
 
 pub(crate) use named::Configured;
-pub use named::{Named, Read, bandwidth};
+pub use named::{Named, Read, bandwidth, bandwidth_of_ingress};
 
 /// A `TkeServiceConfig` as far as it can be applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct L7Listener {
 /// What is declared of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct L7Rule {
+    /// Where it is declared, e.g. `spec.loadBalancer.l7Listeners[0].domains[0].rules[0]`.
+    pub field: String,
     /// How.
     pub parameters: ListenerParameters,
     /// `HTTP`, `HTTPS` or `GRPC` towards the pods.

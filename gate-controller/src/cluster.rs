@@ -76,7 +76,10 @@ impl Cluster {
         match change {
             Change::Applied(key, ingress) => state.apply_ingress(key, ingress),
             Change::Deleted(key) => _ = state.ingresses.remove(&key),
-            Change::Restarted(all) => state.ingresses = all.into_iter().collect(),
+            Change::Restarted(all) => {
+                state.ingresses = all.into_iter().collect();
+                state.join();
+            }
         }
         drop(state);
         self.tell();
@@ -151,7 +154,7 @@ impl Cluster {
         self.tell();
     }
 
-    /// Takes in what the watch of `TkeServiceConfig`s told; told on only where a Service names what changed.
+    /// Takes in what the watch of `TkeServiceConfig`s told; told on only where an object names what changed.
     pub fn on_configs(&self, news: Offered<Arc<Read>>) {
         let mut state = self.state.lock();
         state.configs.take_in(news);
@@ -161,11 +164,14 @@ impl Cluster {
         }
     }
 
-    /// Joins Services that were read elsewhere with the `TkeServiceConfig`s they name.
-    pub fn join(&self, services: &mut [ServiceFacts]) {
+    /// Joins Services and Ingresses that were read elsewhere with the `TkeServiceConfig`s they name.
+    pub fn join(&self, services: &mut [ServiceFacts], ingresses: &mut [IngressFacts]) {
         let state = self.state.lock();
         for service in services {
             state.configs.join(service);
+        }
+        for ingress in ingresses {
+            state.configs.join_ingress(ingress);
         }
     }
 
@@ -317,14 +323,20 @@ impl Cluster {
 }
 
 impl State {
-    /// Joins all Services with what they name; whether that is something else than before.
+    /// Joins everything with what it names; whether that is something else than before.
     fn join(&mut self) -> bool {
         let Self {
-            services, configs, ..
+            services,
+            ingresses,
+            configs,
+            ..
         } = self;
         let mut other = false;
         for service in services.values_mut() {
             other |= configs.join(service);
+        }
+        for ingress in ingresses.values_mut() {
+            other |= configs.join_ingress(ingress);
         }
         other
     }
@@ -339,7 +351,8 @@ impl State {
     }
 
     /// What is older than what is known is not news: a write's answer may overtake the watch.
-    fn apply_ingress(&mut self, key: Key, ingress: IngressFacts) {
+    fn apply_ingress(&mut self, key: Key, mut ingress: IngressFacts) {
+        self.configs.join_ingress(&mut ingress);
         let known = self.ingresses.get(&key);
         if known.is_none_or(|known| known.uid != ingress.uid || known.version <= ingress.version) {
             self.ingresses.insert(key, ingress);

@@ -1,15 +1,15 @@
-//! TKE's `TkeServiceConfig`s as the cluster has them, where it has the kind at all, and the Services that
-//! name them.
+//! TKE's `TkeServiceConfig`s as the cluster has them, where it has the kind at all, and the Services and
+//! Ingresses that name them.
 //!
-//! A Service is joined with what it names as either changes, so that whoever judges it needs nothing but
-//! the Service.
+//! A Service or an Ingress is joined with what it names as either changes, so that whoever judges it needs nothing but
+//! the object itself.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use direct_access::tke_service_config::{Named, Read};
-use direct_access::{ServiceFacts, names};
+use direct_access::{IngressFacts, ServiceFacts, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
@@ -100,6 +100,17 @@ impl Configs {
         };
         let other = service.config != named;
         service.config = named;
+        other
+    }
+
+    /// The same of an Ingress.
+    pub fn join_ingress(&self, ingress: &mut IngressFacts) -> bool {
+        let named = match ingress.annotation(names::ingress::TKE_SERVICE_CONFIG) {
+            None => Named::NotLooked,
+            Some(name) => self.named(&ingress.namespace, name),
+        };
+        let other = ingress.config != named;
+        ingress.config = named;
         other
     }
 }
@@ -238,6 +249,31 @@ mod tests {
         assert_eq!(wanted(&cluster), (Some("WRR".to_owned()), vec![]));
         cluster.on_service_written(naming("gone"));
         assert!(wanted(&cluster).1[0].contains("\"gone\""));
+    }
+
+    #[test]
+    fn an_ingress_is_joined_as_it_comes_and_as_its_object_does() {
+        let naming = || {
+            let mut front = crate::desired::tests::front();
+            let key = names::ingress::TKE_SERVICE_CONFIG.to_owned();
+            front.annotations.insert(key, "tuned".to_owned());
+            front
+        };
+        let cluster = Cluster::default();
+        let key = Key::new("shop", "front");
+        let config = |cluster: &Cluster| cluster.ingresses()[0].config.clone();
+        cluster.on_ingress(Change::Applied(key.clone(), naming()));
+        assert_eq!(config(&cluster), Named::NoKind);
+        let all = vec![(Key::new("shop", "tuned"), object("tuned", "WRR").read())];
+        cluster.on_configs(Offered::Change(Change::Restarted(all)));
+        assert!(matches!(config(&cluster), Named::Found(_)));
+        cluster.on_ingress(Change::Restarted(vec![(key, naming())]));
+        assert!(matches!(config(&cluster), Named::Found(_)));
+        let mut fresh = [naming()];
+        cluster.join(&mut [], &mut fresh);
+        assert!(matches!(fresh[0].config, Named::Found(_)));
+        let mut plain = crate::desired::tests::front();
+        assert!(!Configs::default().join_ingress(&mut plain));
     }
 
     /// Whatever its definition lets through is taken in, and said to be nonsense on the Service.

@@ -179,6 +179,7 @@ impl Wanted {
             return;
         }
         let certificate = self.settled(exposure, certificate, id);
+        self.tell_other_http2(exposure);
         let targets = selected(exposure, pods)
             .filter_map(|pod| target(pod, exposure, self.network))
             .collect();
@@ -217,6 +218,36 @@ impl Wanted {
             known.push(problem);
         }
         settled
+    }
+
+    /// A domain speaks HTTP/2 or does not: where two of its rules say so differently, the older's holds.
+    fn tell_other_http2(&mut self, exposure: &Exposure) {
+        let (Some(rule), Some(asked)) = (&exposure.rule, exposure.parameters.http2) else {
+            return;
+        };
+        let desired = exposure
+            .load_balancer
+            .id()
+            .and_then(|id| self.load_balancers.get(id));
+        let listener = desired.and_then(|desired| desired.listeners.get(&exposure.slot()));
+        let holds = listener.and_then(|listener| listener.http2(&RuleKey::of(rule).domain));
+        if holds.is_none_or(|holds| holds == asked) {
+            return;
+        }
+        let problem = Problem {
+            object: exposure.owner.clone(),
+            field: "http2 in its TkeServiceConfig".to_owned(),
+            value: asked.to_string(),
+            accepted: format!(
+                "an older rule of this host at {} says otherwise, and that holds; say the same in both",
+                exposure.slot()
+            ),
+            code: None,
+        };
+        let known = self.problems.entry(exposure.owner.clone()).or_default();
+        if !known.contains(&problem) {
+            known.push(problem);
+        }
     }
 
     /// Two objects claim a place: the older keeps it, and both are told, because either user may be the
@@ -314,14 +345,19 @@ impl Desired {
             listener.targets = targets;
             return;
         };
+        let key = RuleKey::of(rule);
+        let agreed = listener.http2(&key.domain);
         let desired = DesiredRule {
             owner: (listener.owner != exposure.owner).then(|| exposure.owner.clone()),
             default: rule.default,
             certificate,
-            parameters: exposure.parameters.clone(),
+            parameters: ListenerParameters {
+                http2: agreed.or(exposure.parameters.http2),
+                ..exposure.parameters.clone()
+            },
             targets,
         };
-        listener.rules.insert(RuleKey::of(rule), desired);
+        listener.rules.insert(key, desired);
     }
 }
 
@@ -331,6 +367,12 @@ impl DesiredListener {
         let rule = rule.and_then(|key| self.rules.get(key));
         rule.and_then(|rule| rule.owner.as_ref())
             .unwrap_or(&self.owner)
+    }
+
+    /// Whether a domain is to speak HTTP/2, where a rule of it says so.
+    fn http2(&self, domain: &str) -> Option<bool> {
+        let mut its = self.rules.iter().filter(|(key, _)| key.domain == domain);
+        its.find_map(|(_, rule)| rule.parameters.http2)
     }
 
     /// Everybody who asks for something here.

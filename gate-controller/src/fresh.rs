@@ -38,9 +38,9 @@ impl Fresh {
     /// What a load balancer should hold, by what the API server says now.
     pub async fn desired(&self, load_balancer: &str) -> Result<Desired, CallError> {
         let mut services = self.services(None).await?;
+        let mut ingresses = self.ingresses(None).await?;
         // Nothing is removed for what these say, so what is known of them is fresh enough.
-        self.cluster.join(&mut services);
-        let ingresses = self.ingresses(None).await?;
+        self.cluster.join(&mut services, &mut ingresses);
         let pods = self.pods().await?;
         let ledger: BTreeSet<_> = [load_balancer.to_owned()].into();
         let settings = self.cluster.settings();

@@ -12,7 +12,6 @@ const TOKEN: Fate = Fate::Served("a_plain_ingress_gets_a_public_one_with_both_ta
 const ELSEWHERE: Fate = Fate::Declined(
     "clb-gate binds pods in the CLB's own VPC; name a CLB set up for it with kubernetes.io/ingress.existLbId",
 );
-const NO_CONFIG: Fate = Fate::Declined("TkeServiceConfigs are not read for Ingresses");
 const KEPT: Fate = Fate::Declined(
     "a CLB that clb-gate makes goes with its Ingress; one of your own stays: name it with kubernetes.io/ingress.existLbId",
 );
@@ -50,10 +49,15 @@ pub const ANNOTATIONS: [Annotation; 34] = [
     ingress(own::HTTP_RULES, SPREAD),
     ingress(own::HTTPS_RULES, SPREAD),
     ingress(own::DIRECT_ACCESS, Fate::Served("direct_access_refused")),
-    ingress("ingress.cloud.tencent.com/tke-service-config", NO_CONFIG),
+    ingress(
+        own::TKE_SERVICE_CONFIG,
+        Fate::Served("what_an_object_declares_holds_for_its_rules"),
+    ),
     ingress(
         "ingress.cloud.tencent.com/tke-service-config-auto",
-        NO_CONFIG,
+        Fate::Declined(
+            "clb-gate makes no TkeServiceConfigs; make one yourself and name it in ingress.cloud.tencent.com/tke-service-config",
+        ),
     ),
     ingress(own::LISTEN_PORTS, Fate::Served("listen_ports")),
     ingress(own::CERTIFICATE, Fate::Served("certificate")),

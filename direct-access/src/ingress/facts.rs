@@ -11,6 +11,7 @@ use crate::names;
 use crate::owner::{Kind, Owner};
 use crate::problem::Problem;
 use crate::service::{self, ObjectRef};
+use crate::tke_service_config::Named;
 use crate::words::Words;
 
 /// An Ingress pruned to what the decisions need.
@@ -44,6 +45,8 @@ pub struct IngressFacts {
     pub shown: Vec<String>,
     /// Whether we wrote them: the API server keeps who manages a status.
     pub shown_by_us: bool,
+    /// What its `TkeServiceConfig` says; only the controller looks.
+    pub config: Named,
 }
 
 /// One path of one rule.
@@ -134,6 +137,7 @@ impl IngressFacts {
                 entry.manager.as_deref() == Some(names::FIELD_MANAGER)
                     && entry.subresource.as_deref() == Some("status")
             }),
+            config: Named::NotLooked,
         }
     }
 

@@ -10,13 +10,13 @@ use super::route;
 use super::tls::{Certificates, certificates};
 use crate::attributes::attributes;
 use crate::exposure::{Exposure, Rule, RulePath};
-use crate::listener::ListenerParameters;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::names::ingress as own;
 use crate::problem::{Code, Problem};
 use crate::service::ServiceFacts;
 use crate::settings::{Ownership, Settings};
 use crate::slot::{Protocol, Slot};
+use crate::tke_service_config::Configured;
 
 /// What [`ingress_exposures()`] says of an Ingress.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +141,8 @@ fn judge<'s>(
             incomplete: BTreeSet::new(),
         },
         taken: BTreeSet::new(),
+        configured: Configured::of_ingress(ingress),
+        places: Vec::new(),
     };
     work.served.problems.extend(annotations::problems(ingress));
     work.served.problems.extend(redirected);
@@ -156,6 +158,7 @@ fn judge<'s>(
         };
         work.route(&route, true, services);
     }
+    work.tell_configured();
     Ok(work.served)
 }
 
@@ -203,6 +206,9 @@ struct Work<'a> {
     listeners: Vec<(Protocol, u16)>,
     served: IngressServed,
     taken: BTreeSet<(Slot, RulePath)>,
+    configured: Configured<'a>,
+    /// Every rule, also of backends that cannot be read.
+    places: Vec<((Protocol, u16), RulePath)>,
 }
 
 impl Work<'_> {
@@ -213,8 +219,13 @@ impl Work<'_> {
         services: &dyn Fn(&str) -> Option<&'s ServiceFacts>,
     ) {
         let ingress = self.ingress;
-        let found = route::path(ingress, route)
-            .and_then(|path| Ok((path, route::backend(ingress, route, services)?)));
+        let found = route::path(ingress, route).and_then(|path| {
+            let backend = route::backend(ingress, route, services);
+            let here = self.listeners.iter().copied();
+            let here = here.filter(|(protocol, _)| default || self.mix.has(*protocol, route));
+            self.places.extend(here.map(|at| (at, path.clone())));
+            Ok((path, backend?))
+        });
         let (path, (service, port)) = match found {
             Ok(found) => found,
             Err(problem) => {
@@ -257,9 +268,20 @@ impl Work<'_> {
                 }),
                 target: port.target.clone(),
                 selector: service.selector.clone(),
-                parameters: ListenerParameters::default(),
+                parameters: self.configured.of_rule((protocol, at), &path),
             });
         }
+    }
+
+    /// What of its `TkeServiceConfig` is not applied.
+    fn tell_configured(&mut self) {
+        let not_applied = self
+            .configured
+            .rules_not_applied(&self.listeners, &self.places);
+        let told = self
+            .configured
+            .told(not_applied, &self.served.load_balancer);
+        self.served.problems.extend(told);
     }
 
     fn twice(&mut self, route: &RouteFacts, path: &RulePath) {

@@ -2,6 +2,8 @@
 //! and controller ask nobody else.
 
 mod annotations;
+#[cfg(test)]
+mod config_tests;
 mod facts;
 mod judge;
 mod listen;

@@ -39,6 +39,8 @@ pub const HTTP_RULES: &str = "kubernetes.io/ingress.http-rules";
 pub const HTTPS_RULES: &str = "kubernetes.io/ingress.https-rules";
 /// Certificates by host: `[{"hosts":["a.com"],"qcloud_cert_id":["abcd1234"]}]`.
 pub const CERTIFICATE: &str = "ingress.cloud.tencent.com/certificate";
+/// The `TkeServiceConfig` in the Ingress's namespace that says how its rules are set up.
+pub const TKE_SERVICE_CONFIG: &str = "ingress.cloud.tencent.com/tke-service-config";
 /// `"true"`: HTTP answers with a redirect to HTTPS.
 pub const AUTO_REWRITE: &str = "ingress.cloud.tencent.com/auto-rewrite";
 
@@ -51,7 +53,7 @@ pub const CERTIFICATE_KEY: &str = "qcloud_cert_id";
 pub const CA_CERTIFICATE_KEY: &str = "qcloud_ca_cert_id";
 
 /// The annotations that matter here; everything else is pruned when an Ingress is cached.
-pub const ANNOTATIONS: [&str; 19] = [
+pub const ANNOTATIONS: [&str; 20] = [
     CLASS_ANNOTATION,
     DIRECT_ACCESS,
     MODE,
@@ -70,5 +72,6 @@ pub const ANNOTATIONS: [&str; 19] = [
     HTTP_RULES,
     HTTPS_RULES,
     CERTIFICATE,
+    TKE_SERVICE_CONFIG,
     AUTO_REWRITE,
 ];

@@ -1,10 +1,11 @@
-//! How what an object declares of a layer-4 listener fits what the Service's own annotation says of it,
-//! field by field: what cannot be meant together is left out, and named.
+//! How what an object declares of a layer-4 listener fits what the Service's own annotation says of it, and
+//! what it declares of a rule fits the rule's listener, field by field: what cannot be meant together is left
+//! out, and named.
 
 use crate::listener::{HealthCheck, ListenerParameters};
 use crate::slot::Protocol;
 
-use super::{L4Listener, NotApplied};
+use super::{L4Listener, L7Rule, NotApplied};
 
 /// The annotation's parameters with the object's on top, and what of the object's is left out or doubtful.
 pub(super) fn fit(
@@ -25,6 +26,35 @@ pub(super) fn fit(
         }
     }
     (base.with(&more), told.all)
+}
+
+/// What an object declares of a rule of this protocol, and what of it is left out.
+pub(super) fn fit_rule(
+    declared: &L7Rule,
+    protocol: Protocol,
+) -> (ListenerParameters, Vec<NotApplied>) {
+    let mut told = Told {
+        field: format!("{}.healthCheck", declared.field),
+        all: Vec::new(),
+    };
+    let mut parameters = ListenerParameters {
+        forward_type: declared.forward_type.clone(),
+        http2: declared.http2,
+        ..declared.parameters.clone()
+    };
+    if let Some(check) = &mut parameters.health_check {
+        let over_tcp = check.check_type.as_deref() == Some("TCP");
+        if over_tcp && check.health_switch != Some(0) {
+            told.other_kind(http_fields(check), "HTTP");
+            without_http(check);
+        }
+    }
+    if protocol != Protocol::Https && parameters.http2.take() == Some(true) {
+        let domain = declared.field.split(".rules").next().unwrap_or_default();
+        domain.clone_into(&mut told.field);
+        told.tell("http2", "true", "it is of HTTPS listeners");
+    }
+    (parameters, told.all)
 }
 
 /// Why a time-out is doubtful.

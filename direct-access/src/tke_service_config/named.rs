@@ -1,4 +1,4 @@
-//! What a Service's annotation leads to, and what of it holds for the Service.
+//! What the annotation of a Service or an Ingress leads to, and what of it holds for a Service.
 //!
 //! Whoever only decides about gates need not look: what an object says changes how listeners are set up,
 //! never which pods stand behind them, and a mistake in it holds nothing back but itself.
@@ -8,12 +8,14 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{NotApplied, TkeServiceConfig, fit::fit};
+use crate::ingress::IngressFacts;
 use crate::listener::ListenerParameters;
 use crate::load_balancer::LoadBalancer;
 use crate::names;
 use crate::problem::{Code, Problem};
 use crate::service::ServiceFacts;
 use crate::slot::{Protocol, Slot};
+use crate::words::{Word, Words};
 
 /// What the annotation leads to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,28 +58,59 @@ pub fn bandwidth(service: &ServiceFacts) -> Option<u32> {
     Configured::of(service).config()?.bandwidth
 }
 
-/// A Service with what it names.
+/// Mbit/s of the whole CLB, where the object that an Ingress names declares them.
+pub fn bandwidth_of_ingress(ingress: &IngressFacts) -> Option<u32> {
+    Configured::of_ingress(ingress).config()?.bandwidth
+}
+
+/// An object with what it names.
 #[derive(Clone, Copy)]
 pub(crate) struct Configured<'a> {
-    service: &'a ServiceFacts,
+    asks: Asks<'a>,
+    named: &'a Named,
     name: Option<&'a str>,
+}
+
+/// Whose annotation it is.
+#[derive(Clone, Copy)]
+enum Asks<'a> {
+    Service(&'a ServiceFacts),
+    Ingress(&'a IngressFacts),
 }
 
 impl<'a> Configured<'a> {
     pub(crate) fn of(service: &'a ServiceFacts) -> Self {
-        let name = service.annotation(names::TKE_SERVICE_CONFIG);
-        Self { service, name }
+        Self {
+            asks: Asks::Service(service),
+            named: &service.config,
+            name: service.annotation(names::TKE_SERVICE_CONFIG),
+        }
     }
 
-    fn read(self) -> Option<&'a Read> {
+    pub(crate) fn of_ingress(ingress: &'a IngressFacts) -> Self {
+        Self {
+            asks: Asks::Ingress(ingress),
+            named: &ingress.config,
+            name: ingress.annotation(names::ingress::TKE_SERVICE_CONFIG),
+        }
+    }
+
+    fn words(self) -> Words<'a> {
+        match self.asks {
+            Asks::Service(service) => service.words(),
+            Asks::Ingress(ingress) => ingress.words(),
+        }
+    }
+
+    pub(super) fn read(self) -> Option<&'a Read> {
         let name = self.name?;
-        match &self.service.config {
+        match self.named {
             Named::Found(read) if !is_reserved(name) => Some(read),
             Named::Found(_) | Named::NotLooked | Named::NoKind | Named::Missing => None,
         }
     }
 
-    fn config(self) -> Option<&'a TkeServiceConfig> {
+    pub(super) fn config(self) -> Option<&'a TkeServiceConfig> {
         self.read().map(|read| &read.config)
     }
 
@@ -120,16 +153,19 @@ impl<'a> Configured<'a> {
         all
     }
 
-    /// What the user should be told, on the Service.
+    /// What the user should be told, on the object that names it.
     pub(crate) fn told(self, not_applied: Vec<NotApplied>, on: &LoadBalancer) -> Vec<Problem> {
         let Some(name) = self.name else {
             return vec![];
         };
         let mut all: Vec<_> = self.absent(name).into_iter().collect();
-        let object = format!("TkeServiceConfig {}/{name}", self.service.namespace);
+        let object = format!("TkeServiceConfig {}/{name}", self.words().namespace);
         let problem = |one: NotApplied| {
             let field = format!("{object}: {}", one.field);
-            self.service.problem(&field, &one.value, &one.why)
+            match self.asks {
+                Asks::Service(service) => service.problem(&field, &one.value, &one.why),
+                Asks::Ingress(ingress) => ingress.problem(&field, &one.value, &one.why),
+            }
         };
         all.extend(not_applied.into_iter().map(problem));
         all.extend(self.bandwidth_is_not_ours(on).map(problem));
@@ -138,9 +174,14 @@ impl<'a> Configured<'a> {
 
     fn absent(self, name: &str) -> Option<Problem> {
         let problem = |accepted: &str, code| {
-            let problem =
-                self.service
-                    .annotation_problem(names::TKE_SERVICE_CONFIG, name, accepted);
+            let problem = match self.asks {
+                Asks::Service(service) => {
+                    service.annotation_problem(names::TKE_SERVICE_CONFIG, name, accepted)
+                }
+                Asks::Ingress(ingress) => {
+                    ingress.annotation_problem(names::ingress::TKE_SERVICE_CONFIG, name, accepted)
+                }
+            };
             Some(problem.coded(code))
         };
         if is_reserved(name) {
@@ -148,7 +189,7 @@ impl<'a> Configured<'a> {
                             accepted is a TkeServiceConfig of another name";
             return problem(accepted, Code::ConfigName);
         }
-        match self.service.config {
+        match self.named {
             Named::NotLooked | Named::Found(_) => None,
             Named::NoKind => problem(
                 "this cluster has no TkeServiceConfigs; install the component tke-service-config, which brings the \
@@ -156,8 +197,16 @@ impl<'a> Configured<'a> {
                 Code::ConfigNotFound,
             ),
             Named::Missing => problem(
-                "there is no such TkeServiceConfig in the Service's namespace; accepted is the name of one; listeners \
-                 stay as they are until then",
+                match self.asks {
+                    Asks::Service(_) => {
+                        "there is no such TkeServiceConfig in the Service's namespace; accepted is the name of one; \
+                         listeners stay as they are until then"
+                    }
+                    Asks::Ingress(_) => {
+                        "there is no such TkeServiceConfig in the Ingress's namespace; accepted is the name of one; \
+                         rules stay as they are until then"
+                    }
+                },
                 Code::ConfigNotFound,
             ),
         }
@@ -171,9 +220,12 @@ impl<'a> Configured<'a> {
                 "it is for CLBs that clb-gate makes; {id} is yours: set it there in Tencent's console"
             ),
             LoadBalancer::Made(_) => {
-                self.service.annotation(names::INTERNAL_SUBNET)?;
-                "the Service's CLB is an internal one, which has no public traffic; leave it out"
-                    .to_owned()
+                let words = self.words();
+                words.get(Word::Subnet)?;
+                format!(
+                    "the {}'s CLB is an internal one, which has no public traffic; leave it out",
+                    words.kind.as_str()
+                )
             }
         };
         Some(NotApplied {

@@ -154,9 +154,10 @@ fn domain(value: &Value, field: String, (rules, told): (&mut Rules, &mut Vec<Not
     let of_domain = part.list("rules");
     part.end(&["certificate"]);
     for (field, value) in of_domain {
-        let mut part = Part::of(&value, field, told);
+        let mut part = Part::of(&value, field.clone(), told);
         let url = part.text("url").unwrap_or_else(|| "/".to_owned());
         let mut rule = L7Rule {
+            field,
             forward_type: part.one_of("forwardType", &["HTTP", "HTTPS", "GRPC"]),
             http2,
             parameters: ListenerParameters {

@@ -147,6 +147,10 @@ fn layer_seven_has_rules_by_domain_and_path() {
         (first.forward_type.as_deref(), first.http2),
         (Some("GRPC"), Some(true))
     );
+    assert_eq!(
+        first.field,
+        "spec.loadBalancer.l7Listeners[0].domains[0].rules[0]"
+    );
     assert_eq!(first.parameters.scheduler.as_deref(), Some("IP_HASH"));
     assert_eq!(first.parameters.session_expire_time, Some(100));
     let checked = |path| rule(("*.a.com", path)).parameters.health_check.is_some();

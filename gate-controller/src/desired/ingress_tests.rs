@@ -1,5 +1,6 @@
 //! What Ingresses add to what the CLB should hold.
 
+use direct_access::tke_service_config::{Named, Read};
 use direct_access::{IngressFacts, ServiceFacts, Settings, names};
 
 use super::tests::{front, service};
@@ -248,4 +249,35 @@ fn the_older_ingress_names_the_certificate_of_a_host() {
         "{told}"
     );
     assert!(!wanted.problems.contains_key(&all[1].owner()));
+}
+
+/// An Ingress on HTTPS whose `TkeServiceConfig` says this of HTTP/2.
+fn speaking(ingress: IngressFacts, http2: bool) -> IngressFacts {
+    let path = ingress.routes[0].path.clone();
+    let domain =
+        serde_json::json!({"domain": "a.example", "http2": http2, "rules": [{"url": path}]});
+    let listener = serde_json::json!({"protocol": "HTTPS", "port": 443, "domains": [domain]});
+    let spec = serde_json::json!({"loadBalancer": {"l7Listeners": [listener]}});
+    let named = with(ingress, names::ingress::TKE_SERVICE_CONFIG, "tuned");
+    let certificate = r#"[{"hosts":["a.example"],"qcloud_cert_id":["cert-a"]}]"#;
+    IngressFacts {
+        config: Named::Found(Arc::new(Read::of(&spec))),
+        ..with(named, names::ingress::CERTIFICATE, certificate)
+    }
+}
+
+#[test]
+fn a_domain_speaks_http2_as_the_older_of_its_rules_says() {
+    let old = speaking(named("old", 1), true);
+    let young = speaking(at_path(named("young", 2), "/shop"), false);
+    let alike = speaking(at_path(named("alike", 3), "/alike"), true);
+    let all = [old, young.clone(), alike];
+    let wanted = compute(&[plain("web")], &all, None);
+    let rules = &listener(&wanted, 443).rules;
+    let http2: Vec<_> = rules.values().map(|rule| rule.parameters.http2).collect();
+    assert_eq!(http2, [Some(true); 3]);
+    let told: Vec<_> = wanted.problems.keys().collect();
+    assert_eq!(told, [&young.owner()]);
+    let told = wanted.problems[&young.owner()][0].to_string();
+    assert!(told.contains("http2") && told.contains("TCP:443"), "{told}");
 }

@@ -197,12 +197,14 @@ impl Actor<'_> {
                 modify.health_check = check;
                 modify.scheduler.clone_from(&change.scheduler);
                 modify.session_expire_time = narrow(change.session_expire_time);
+                modify.forward_type.clone_from(&change.forward_type);
                 self.client.modify_rule(&modify).await?
             }
             Part::Domain(domain) | Part::Default(domain) => {
                 let (clb, domain) = (self.load_balancer.clone(), self.domain(domain));
                 let mut modify = ModifyDomain::new(clb, listener, domain);
                 modify.certificate = change.certificate.as_ref().map(certificate);
+                modify.http2 = change.http2;
                 modify.default_server = default.then_some(true);
                 self.client.modify_domain(&modify).await?
             }
@@ -241,6 +243,8 @@ impl Actor<'_> {
         rule.health_check = new.parameters.health_check.as_ref().map(health_check);
         rule.scheduler.clone_from(&new.parameters.scheduler);
         rule.session_expire_time = narrow(new.parameters.session_expire_time);
+        rule.forward_type.clone_from(&new.parameters.forward_type);
+        rule.http2 = new.parameters.http2;
         rule.default_server = new.default.then_some(true);
         rule.certificate = new.parameters.certificate.as_ref().map(certificate);
         rule

@@ -95,6 +95,8 @@ fn rule(rule: &Rule, own: Option<&str>) -> ObservedRule {
         scheduler: rule.scheduler.clone(),
         session_expire_time: rule.session_expire_time.map(i64::from),
         certificate: rule.certificate.as_ref().map(certificate),
+        forward_type: rule.forward_type.clone(),
+        http2: rule.http2,
         ..ListenerParameters::default()
     };
     ObservedRule {
@@ -139,6 +141,7 @@ fn of_listener(listener: &Listener) -> ListenerParameters {
         certificate: listener.certificate.as_ref().map(certificate),
         sni_switch: listener.sni_switch.map(i64::from),
         deregister_target_rst: listener.deregister_target_rst,
+        ..ListenerParameters::default()
     }
 }
 

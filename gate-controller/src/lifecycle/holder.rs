@@ -55,7 +55,7 @@ impl From<&IngressFacts> for Holder {
             going: ingress.going,
             version: ingress.version,
             shown: Vec::new(),
-            bandwidth: None,
+            bandwidth: tke_service_config::bandwidth_of_ingress(ingress),
         }
     }
 }

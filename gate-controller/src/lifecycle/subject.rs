@@ -89,7 +89,8 @@ impl Subjects {
 
     fn take(&mut self, holder: Holder, wish: Wish) {
         // Whatever order they come in.
-        self.fingerprint ^= hash(&(&holder.uid, holder.version, format!("{wish:?}")));
+        let seen = (holder.version, holder.bandwidth, format!("{wish:?}"));
+        self.fingerprint ^= hash(&(&holder.uid, seen));
         self.all.push(Subject { holder, wish });
     }
 

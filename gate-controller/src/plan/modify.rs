@@ -39,26 +39,24 @@ pub(super) fn modifications(
             compare(part, &wanted.parameters.forwarding(), &rule.parameters);
         }
     }
-    for (domain, declared, there) in certificates(listener, wanted) {
+    for (domain, declared, there) in domains(listener, wanted) {
         compare(Part::Domain(domain), &declared, &there);
     }
     all
 }
 
-/// By domain: the certificate that is declared, and one that is there, another one if there is one.
-fn certificates(
+/// By domain: the certificate and HTTP/2 that are declared, and what is there, other than that if anything is.
+fn domains(
     listener: &ObservedListener,
     wanted: &DesiredListener,
 ) -> Vec<(String, ListenerParameters, ListenerParameters)> {
-    let mut declared = BTreeMap::new();
+    let mut declared: BTreeMap<_, ListenerParameters> = BTreeMap::new();
     for (key, rule) in &wanted.rules {
-        if let Certified::Known(id) = &rule.certificate {
-            let certificate = ListenerParameters {
-                certificate: Some(id.into()),
-                ..ListenerParameters::default()
-            };
-            declared.entry(&key.domain).or_insert(certificate);
+        let its = declared.entry(&key.domain).or_default();
+        if let (Certified::Known(id), None) = (&rule.certificate, &its.certificate) {
+            its.certificate = Some(id.into());
         }
+        its.http2 = its.http2.or(rule.parameters.http2);
     }
     let found = |(domain, declared): (&String, ListenerParameters)| {
         let its = |rule: &&ObservedRule| rule.key.domain == *domain;

@@ -222,11 +222,15 @@ impl<'a> Builder<'a> {
             Certified::Sought => return Ok(None),
             Certified::Unknown(why) => return Err(Held::Uncertified(key.clone(), why)),
         };
+        // With what the API would refuse there would be no rule; it is tried once there is one.
+        let parameters = rule
+            .parameters
+            .without_overlap(&ListenerParameters::default());
         Ok(Some(NewRule {
             key: key.clone(),
             parameters: ListenerParameters {
                 certificate,
-                ..rule.parameters
+                ..parameters
             },
             default: rule.default,
         }))

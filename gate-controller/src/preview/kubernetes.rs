@@ -115,13 +115,15 @@ impl Kubernetes {
         let mut services = self
             .all("services", |one: Service| ServiceFacts::prune(one))
             .await?;
-        self.join(&mut services, &mut notes).await?;
+        let mut ingresses = self
+            .all("ingresses", |one: Ingress| IngressFacts::prune(one))
+            .await?;
+        self.join((&mut services, &mut ingresses), &mut notes)
+            .await?;
         Ok(World {
             cluster,
             services,
-            ingresses: self
-                .all("ingresses", |one: Ingress| IngressFacts::prune(one))
-                .await?,
+            ingresses,
             pods: self.all("pods", |one: Pod| PodRecord::prune(one)).await?,
             settings,
             settings_problems,
@@ -210,10 +212,10 @@ impl Kubernetes {
         })
     }
 
-    /// Joins Services with the `TkeServiceConfig`s they name, where the cluster has that kind.
+    /// Joins Services and Ingresses with the `TkeServiceConfig`s they name, where the cluster has that kind.
     async fn join(
         &self,
-        services: &mut [ServiceFacts],
+        (services, ingresses): (&mut [ServiceFacts], &mut [IngressFacts]),
         notes: &mut Vec<String>,
     ) -> Result<(), LookError> {
         let api: Api<TkeServiceConfig> = Api::all(self.client.clone());
@@ -232,6 +234,9 @@ impl Kubernetes {
         };
         for service in services {
             configs.join(service);
+        }
+        for ingress in ingresses {
+            configs.join_ingress(ingress);
         }
         Ok(())
     }

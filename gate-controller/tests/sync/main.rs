@@ -9,6 +9,7 @@ mod changes;
 mod configs;
 mod faults;
 mod hamlet;
+mod ingress_configs;
 mod levels;
 mod ownership;
 mod rules;
