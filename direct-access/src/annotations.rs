@@ -149,16 +149,12 @@ pub const ANNOTATIONS: [Annotation; 41] = [
         ),
     ),
     service(
-        "kubernetes.io/service.internetChargeType",
-        Fate::Declined(
-            "an older name; write service.kubernetes.io/qcloud-loadbalancer-internet-charge-type",
-        ),
+        names::OLDER_CHARGE_TYPE,
+        Fate::Served("an_older_name_counts_where_the_newer_is_absent"),
     ),
     service(
-        "kubernetes.io/service.internetMaxBandwidthOut",
-        Fate::Declined(
-            "an older name; write service.kubernetes.io/qcloud-loadbalancer-internet-max-bandwidth-out",
-        ),
+        names::OLDER_BANDWIDTH,
+        Fate::Served("an_older_name_counts_where_the_newer_is_absent"),
     ),
     service(
         "service.cloud.tencent.com/enable-grace-shutdown",
@@ -241,11 +237,23 @@ pub(crate) fn matters(key: &str) -> bool {
 /// What of a Service's annotations is asked for and not done.
 pub(crate) fn problems(service: &ServiceFacts) -> Vec<Problem> {
     let all = service.annotations.iter();
-    all.filter_map(|(key, value)| {
+    let declined = all.filter_map(|(key, value)| {
         let why = declined(key)?;
         Some(service.annotation_problem(key, value, &format!("clb-gate does not do this: {why}")))
+    });
+    declined.chain(disagreements(service)).collect()
+}
+
+/// Where an older name says something else than the newer one.
+fn disagreements(service: &ServiceFacts) -> impl Iterator<Item = Problem> {
+    names::OLDER.iter().filter_map(|(newer, older)| {
+        let holds = service.annotations.get(*newer)?;
+        let other = service.annotations.get(*older)?;
+        let accepted = format!(
+            "an older name of {newer}, which says {holds:?} here and holds; remove this one"
+        );
+        (other != holds).then(|| service.annotation_problem(older, other, &accepted))
     })
-    .collect()
 }
 
 fn declined(key: &str) -> Option<&'static str> {
@@ -364,5 +372,24 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert!(told[0].to_string().contains("SourceIpType"));
         assert!(!matters("example.com/other"));
+    }
+
+    #[test]
+    fn an_older_name_that_disagrees_is_told() {
+        let mut asks = service("web");
+        let mut ask =
+            |key: &str, value: &str| asks.annotations.insert(key.to_owned(), value.to_owned());
+        ask(names::OLDER_BANDWIDTH, "5");
+        ask(names::CHARGE_TYPE, "BANDWIDTH_PACKAGE");
+        ask(names::OLDER_CHARGE_TYPE, "BANDWIDTH_PACKAGE");
+        assert_eq!(problems(&asks), []);
+        asks.annotations
+            .insert(names::BANDWIDTH.to_owned(), "6".to_owned());
+        let told = problems(&asks);
+        assert_eq!(told.len(), 1);
+        let told = told[0].to_string();
+        for part in [names::OLDER_BANDWIDTH, "\"5\"", names::BANDWIDTH, "\"6\""] {
+            assert!(told.contains(part), "{told}");
+        }
     }
 }

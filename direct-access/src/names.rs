@@ -26,6 +26,15 @@ pub const INTERNAL_SUBNET: &str = "service.kubernetes.io/qcloud-loadbalancer-int
 pub const CHARGE_TYPE: &str = "service.kubernetes.io/qcloud-loadbalancer-internet-charge-type";
 /// Service annotation: Mbit/s of a public CLB (TKE's own).
 pub const BANDWIDTH: &str = "service.kubernetes.io/qcloud-loadbalancer-internet-max-bandwidth-out";
+/// What [`CHARGE_TYPE`] was called before (TKE's own).
+pub const OLDER_CHARGE_TYPE: &str = "kubernetes.io/service.internetChargeType";
+/// What [`BANDWIDTH`] was called before (TKE's own).
+pub const OLDER_BANDWIDTH: &str = "kubernetes.io/service.internetMaxBandwidthOut";
+/// Service annotations with an older name, which counts where the newer one is absent: newer, older.
+pub const OLDER: [(&str, &str); 2] = [
+    (CHARGE_TYPE, OLDER_CHARGE_TYPE),
+    (BANDWIDTH, OLDER_BANDWIDTH),
+];
 /// Service annotation with extra `CreateLoadBalancer` parameters as a JSON object (TKE's own).
 pub const EXTENSIVE_PARAMETERS: &str = "service.kubernetes.io/service.extensiveParameters";
 /// Service annotation: the security groups of a CLB that we make, with commas between them (TKE's own).
@@ -52,7 +61,7 @@ pub const MODE: &str = "service.cloud.tencent.com/mode";
 /// Pod annotation, `"0"` to `"100"`: the weight of this pod's targets (TKE's own).
 pub const CUSTOM_WEIGHT: &str = "service.cloud.tencent.com/custom-weight";
 /// Service annotations that matter here; everything else is pruned when a Service is cached.
-pub const SERVICE_ANNOTATIONS: [&str; 15] = [
+pub const SERVICE_ANNOTATIONS: [&str; 17] = [
     DIRECT_ACCESS,
     EXISTING_LOAD_BALANCER,
     LISTENER_PARAMETERS,
@@ -64,7 +73,9 @@ pub const SERVICE_ANNOTATIONS: [&str; 15] = [
     SHOWN_ADDRESS,
     INTERNAL_SUBNET,
     CHARGE_TYPE,
+    OLDER_CHARGE_TYPE,
     BANDWIDTH,
+    OLDER_BANDWIDTH,
     EXTENSIVE_PARAMETERS,
     SECURITY_GROUPS,
     PASS_TO_TARGET,

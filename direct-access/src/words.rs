@@ -82,9 +82,15 @@ impl Word {
 }
 
 impl<'a> Words<'a> {
-    /// The annotation's key on this object.
-    pub const fn key(&self, word: Word) -> &'static str {
-        word.key(self.kind)
+    /// The annotation's key on this object: an older one where that is there and the newer is absent.
+    pub fn key(&self, word: Word) -> &'static str {
+        let key = word.key(self.kind);
+        if self.annotations.contains_key(key) {
+            return key;
+        }
+        let older = names::OLDER.iter().find(|(newer, _)| *newer == key);
+        let there = older.filter(|(_, older)| self.annotations.contains_key(*older));
+        there.map_or(key, |(_, older)| older)
     }
 
     /// The annotation's value.
@@ -111,6 +117,49 @@ impl<'a> Words<'a> {
             value: value.to_owned(),
             accepted: accepted.to_owned(),
             code: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::service::ServiceFacts;
+
+    #[rstest]
+    #[case(None, None, None)]
+    #[case(None, Some("5"), Some("5"))]
+    #[case(Some("6"), None, Some("6"))]
+    #[case(Some("6"), Some("5"), Some("6"))]
+    fn an_older_name_counts_where_the_newer_is_absent(
+        #[case] newer: Option<&str>,
+        #[case] older: Option<&str>,
+        #[case] counts: Option<&str>,
+    ) {
+        for (word, before) in [
+            (Word::ChargeType, names::OLDER_CHARGE_TYPE),
+            (Word::Bandwidth, names::OLDER_BANDWIDTH),
+        ] {
+            let key = word.key(Kind::Service);
+            let all = [(key, newer), (before, older)];
+            let given: BTreeMap<_, _> = all
+                .into_iter()
+                .filter_map(|(key, value)| Some((key, value?)))
+                .collect();
+            let whole = serde_json::json!({"metadata": {"name": "web", "annotations": given}});
+            let service = ServiceFacts::prune(serde_json::from_value(whole).unwrap());
+            let words = service.words();
+            assert_eq!(words.get(word), counts);
+            // What is wrong with it is told where it stands.
+            let stands = if newer.is_none() && older.is_some() {
+                before
+            } else {
+                key
+            };
+            let told = words.problem(word, "", "").field;
+            assert_eq!(told, format!("metadata.annotations[{stands}]"));
         }
     }
 }

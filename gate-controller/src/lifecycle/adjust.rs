@@ -131,6 +131,7 @@ mod tests {
     #[case::groups(&[(names::SECURITY_GROUPS, "sg-a")], Some("groups"))]
     #[case::pass(&[(names::PASS_TO_TARGET, "true")], Some("pass"))]
     #[case::bandwidth_keeps_the_charge_type(&[(names::BANDWIDTH, "20")], Some("bandwidth"))]
+    #[case::bandwidth_by_its_older_name(&[(names::OLDER_BANDWIDTH, "20")], Some("bandwidth"))]
     fn only_what_is_asked_for_and_differs_is_changed(
         #[case] annotations: &[(&str, &str)],
         #[case] expected: Option<&str>,
