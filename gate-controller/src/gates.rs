@@ -215,15 +215,28 @@ impl Gates {
 
     /// Told again where it was changed into another that is none.
     fn tell_weight(&self, memory: &mut Memory, pod: &PodRecord) {
-        let value = pod.bad_weight.as_deref().unwrap_or_default();
-        if memory.told.insert(format!("weight {} {value}", pod.uid)) {
-            let note = format!(
-                "Pod {}: metadata.annotations[{}] is {value:?}; accepted are the numbers 0 to 100; its targets have \
-                 weight {DEFAULT_WEIGHT} until then",
-                pod.object(),
-                names::CUSTOM_WEIGHT
-            );
-            self.event(pod, News::warning("NotServed", "Gate", note));
+        let all = [
+            (names::CUSTOM_WEIGHT, &pod.bad_weight, "", DEFAULT_WEIGHT),
+            (
+                names::ingress::CUSTOM_WEIGHT,
+                &pod.bad_rule_weight,
+                " under rules",
+                pod.weight,
+            ),
+        ];
+        for (key, value, which, holds) in all {
+            let Some(value) = value else { continue };
+            if memory
+                .told
+                .insert(format!("weight{which} {} {value}", pod.uid))
+            {
+                let note = format!(
+                    "Pod {}: metadata.annotations[{key}] is {value:?}; accepted are the numbers 0 to 100; its targets{which} \
+                     have weight {holds} until then",
+                    pod.object()
+                );
+                self.event(pod, News::warning("NotServed", "Gate", note));
+            }
         }
     }
 

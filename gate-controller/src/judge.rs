@@ -78,7 +78,9 @@ impl Verdict {
             .iter()
             .filter(|exposure| pod.selected_by(&exposure.selector))
             .collect();
-        if pod.bad_weight.is_some() && !mine.is_empty() {
+        let under_rules = mine.iter().any(|exposure| exposure.rule.is_some());
+        let bad = pod.bad_weight.is_some() && !mine.is_empty();
+        if bad || pod.bad_rule_weight.is_some() && under_rules {
             self.misweighted.push(pod.clone());
         }
         let reach = pod.network.reach(self.network);
@@ -234,14 +236,15 @@ impl Unselected {
 
 #[cfg(test)]
 mod tests {
-    use direct_access::Settings;
     use direct_access::condition::Status;
     use direct_access::gate::ORPHAN_AFTER;
     use direct_access::network::PodNetwork;
+    use direct_access::{IngressFacts, ServiceFacts, Settings};
 
     use super::*;
-    use crate::desired::by_namespace;
-    use crate::desired::tests::{compute_in, service};
+    use crate::desired::tests::{compute_in, front, service};
+    use crate::desired::{Asked, by_namespace, wanted};
+    use crate::lifecycle::Made;
     use crate::pod::tests::pod;
 
     fn judged(pods: &[PodRecord], unselected: &Durations, exposed: bool) -> Verdict {
@@ -322,6 +325,38 @@ mod tests {
             let verdict = judged(std::slice::from_ref(pod), &HashMap::new(), exposed);
             assert_eq!(verdict.misweighted.len(), told);
         }
+    }
+
+    #[test]
+    fn a_weight_under_rules_that_is_none_is_told_where_there_are_rules() {
+        let pods = [PodRecord {
+            bad_rule_weight: Some("heavy".into()),
+            ..pod("a", 1)
+        }];
+        let told = |services: &[ServiceFacts], ingresses: &[IngressFacts]| {
+            let asked = Asked {
+                services: services.iter().collect(),
+                ingresses: ingresses.iter().collect(),
+                certificates: None,
+            };
+            let grouped = by_namespace(&pods);
+            let (settings, made) = (Settings::default(), Made::default());
+            let ledger = BTreeSet::new();
+            let wanted = wanted(&asked, &grouped, &settings, &ledger, &made);
+            let (views, unselected) = (Views::default(), HashMap::new());
+            let verdict = judge(
+                &wanted.exposures,
+                &grouped,
+                &views,
+                &unselected,
+                settings.conclusion,
+            );
+            verdict.misweighted.len()
+        };
+        let services = [service("web")];
+        assert_eq!(told(&services, &[]), 0, "a Service has no rules");
+        assert_eq!(told(&services, &[front()]), 1);
+        assert_eq!(told(&[], &[front()]), 0, "leads nowhere");
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct PodRecord {
     pub rule_weight: u8,
     /// What it asks for as its weight, where that is none: it has the default then.
     pub bad_weight: Option<Box<str>>,
+    /// The same of its weight under rules: it has the other one then.
+    pub bad_rule_weight: Option<Box<str>>,
 }
 
 impl PodRecord {
@@ -104,7 +106,8 @@ impl PodRecord {
             ports: serving(&spec).flat_map(named_ports).collect(),
             weight: own_weight,
             rule_weight: under_rules.and_then(weight).unwrap_or(own_weight),
-            bad_weight: asked.filter(|text| weight(text).is_none()).map(Into::into),
+            bad_weight: bad(asked),
+            bad_rule_weight: bad(under_rules),
             namespace: meta.namespace.unwrap_or_default(),
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
@@ -201,6 +204,11 @@ fn weight(text: &str) -> Option<u8> {
     text.parse().ok().filter(|weight| *weight <= HEAVIEST)
 }
 
+/// What is asked for as a weight and is none.
+fn bad(asked: Option<&str>) -> Option<Box<str>> {
+    asked.filter(|text| weight(text).is_none()).map(Into::into)
+}
+
 /// Containers that run as long as the pod: its own, then its sidecars, as Kubernetes looks for a named port.
 fn serving(spec: &PodSpec) -> impl Iterator<Item = &Container> {
     let sidecar = |one: &&Container| one.restart_policy.as_deref() == Some("Always");
@@ -243,6 +251,7 @@ pub(crate) mod tests {
             weight: DEFAULT_WEIGHT,
             rule_weight: DEFAULT_WEIGHT,
             bad_weight: None,
+            bad_rule_weight: None,
         }
     }
 
@@ -304,6 +313,8 @@ pub(crate) mod tests {
         let whole = json!({"metadata": {"name": "a", "annotations": annotations}});
         let pod = PodRecord::prune(serde_json::from_value(whole).unwrap());
         assert_eq!(pod.rule_weight, weight);
+        let bad = under_rules.filter(|value| value.parse().is_ok_and(|number: u8| number > 100));
+        assert_eq!(pod.bad_rule_weight.as_deref(), bad);
     }
 
     #[test]
