@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clb_gate_tests::sim::Console;
 use clb_gate_tests::wait::eventually;
 use clb_gate_tests::world::{gates, target};
-use clb_gate_tests::{World, kubectl};
+use clb_gate_tests::{World, kubectl, websocket};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::Ingress;
 use tempfile::TempDir;
@@ -61,6 +61,12 @@ async fn journey(world: &World, console: &Console) -> Result<()> {
         doors.leads(scheme, (A, "/slow?ms=1"), "api-").await?;
         doors.leads(scheme, (B, "/"), "web-").await?;
     }
+
+    // Declared while it serves.
+    kubectl::apply(&declared(world)).await?;
+    doors.speaks_http2().await?;
+    let trusted = doors.folder.path().join("certa001");
+    websocket::echoed(&doors.vip, (A, "/echo"), &trusted, &["one", "and another"]).await?;
 
     // Mended, it is served too.
     apply(world, console, "/healthz").await?;
@@ -125,6 +131,21 @@ subjects: [{{kind: ServiceAccount, name: clb-gate-controller, namespace: clb-gat
     )
 }
 
+/// Clients of host A may speak HTTP/2.
+fn declared(world: &World) -> String {
+    format!(
+        "apiVersion: cloud.tencent.com/v1alpha1
+kind: TkeServiceConfig
+metadata: {{name: tuned, namespace: {}}}
+spec:
+  loadBalancer:
+    l7Listeners:
+    - {{protocol: HTTPS, port: 443, domains: [{{domain: {A}, http2: true, rules: [{{url: /}}]}}]}}
+",
+        world.namespace
+    )
+}
+
 /// Two hosts and four paths, the last of which is `extra`, on both ports; one certificate by its id, the
 /// other by a Secret.
 async fn apply(world: &World, console: &Console, extra: &str) -> Result<()> {
@@ -146,6 +167,7 @@ metadata:
     ingress.cloud.tencent.com/direct-access: 'true'
     kubernetes.io/ingress.existLbId: {id}
     kubernetes.io/ingress.rule-mix-both: 'true'
+    ingress.cloud.tencent.com/tke-service-config: tuned
     ingress.cloud.tencent.com/certificate: '[{{\"hosts\":[\"{A}\"],\"qcloud_cert_id\":[\"certa001\"]}}]'
 spec:
   ingressClassName: qcloud
@@ -269,15 +291,42 @@ impl Doors {
         .await
     }
 
+    /// A client of host A that can HTTP/2 is answered in it.
+    async fn speaks_http2(&self) -> Result<()> {
+        eventually("HTTP/2 is spoken", PATIENCE, || async {
+            let url = format!("https://{A}/");
+            let more = ["--http2", "--write-out", "HTTP/%{http_version}"];
+            let answer = self.ask_with(&more, (&url, A), "certa001").await?;
+            Ok(answer.and_then(|answer| {
+                if answer.starts_with("web-") && answer.ends_with("HTTP/2") {
+                    Ok(())
+                } else {
+                    Err(answer)
+                }
+            }))
+        })
+        .await
+    }
+
     async fn ask(
         &self,
         url: &str,
         host: &str,
         certificate: &str,
     ) -> Result<Result<String, String>> {
+        self.ask_with(&[], (url, host), certificate).await
+    }
+
+    async fn ask_with(
+        &self,
+        more: &[&str],
+        (url, host): (&str, &str),
+        certificate: &str,
+    ) -> Result<Result<String, String>> {
         let trusted = self.folder.path().join(certificate);
         let mut curl = tokio::process::Command::new("curl");
         curl.args(["-sS", "--fail", "--max-time", "5", "--noproxy", "*"]);
+        curl.args(more);
         for port in [80, 443] {
             curl.args(["--resolve", &format!("{host}:{port}:{}", self.vip)]);
         }

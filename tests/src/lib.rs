@@ -20,6 +20,7 @@ pub mod registration;
 pub mod sim;
 pub mod stage;
 pub mod wait;
+pub mod websocket;
 pub mod workload;
 pub mod world;
 

@@ -1,7 +1,8 @@
 //! The application of demo and journeys: an HTTP server on 8080 that says which pod answered, can be
 //! slow on request, and serves on for a while after SIGTERM, as an application behind a load balancer
 //! should. On the same port over UDP it answers the same to every datagram. `/via?to=ADDR` asks another
-//! of its kind, over UDP with `&udp=true`: so a pod is a client.
+//! of its kind, over UDP with `&udp=true`: so a pod is a client. `/echo` agrees to a WebSocket and gives back
+//! its bytes.
 //!
 //! Environment: `GRACE`, seconds it serves on after SIGTERM (10); `DELAY_SECONDS` before it listens
 //! (0); `PORT` (8080).
@@ -11,21 +12,36 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Query};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 /// The longest a request to `/slow` waits: longer than any drain, short enough to end.
 const SLOWEST: Duration = Duration::from_mins(2);
 /// How long `/via` waits for the other's answer.
 const ASKED: Duration = Duration::from_secs(3);
+/// What a WebSocket's key is hashed with (RFC 6455, section 1.3).
+const WEBSOCKET: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Connections that `/echo` took over; they end with the program.
+type Echoes = Arc<Mutex<JoinSet<()>>>;
 
 #[derive(Deserialize)]
 struct Slow {
@@ -71,6 +87,8 @@ async fn serve() -> anyhow::Result<()> {
         .route("/slow", get(slow))
         .route("/resolve", get(resolve))
         .route("/via", get(via))
+        .route("/echo", get(agree))
+        .with_state(Echoes::default())
         .into_make_service_with_connect_info::<SocketAddr>();
     let grace = seconds("GRACE", 10);
     tokio::select! {
@@ -93,6 +111,35 @@ async fn who(ConnectInfo(client): ConnectInfo<SocketAddr>) -> String {
 fn introduction(client: SocketAddr) -> String {
     let pod = env::var("HOSTNAME").unwrap_or_default();
     format!("{pod} {}\n", client.ip())
+}
+
+/// Agrees to a WebSocket.
+async fn agree(State(echoes): State<Echoes>, mut request: Request) -> Response {
+    let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
+        let accepted = [(UPGRADE, "websocket")];
+        return (StatusCode::UPGRADE_REQUIRED, accepted).into_response();
+    };
+    let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    hash.update(key.as_bytes());
+    hash.update(WEBSOCKET);
+    let headers = [
+        (CONNECTION, "Upgrade".to_owned()),
+        (UPGRADE, "websocket".to_owned()),
+        (SEC_WEBSOCKET_ACCEPT, STANDARD.encode(hash.finish())),
+    ];
+    let upgraded = hyper::upgrade::on(&mut request);
+    let mut echoes = echoes.lock();
+    while echoes.try_join_next().is_some() {}
+    echoes.spawn(give_back(upgraded));
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+/// A connection that breaks is its client's loss.
+async fn give_back(upgraded: OnUpgrade) {
+    if let Ok(upgraded) = upgraded.await {
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+    }
 }
 
 /// Answers every datagram; one that cannot be answered is nobody's loss.
