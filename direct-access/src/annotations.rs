@@ -139,7 +139,7 @@ pub const ANNOTATIONS: [Annotation; 41] = [
     service(
         "service.cloud.tencent.com/tke-service-config-auto",
         Fate::Declined(
-            "clb-gate makes no TkeServiceConfigs; make one yourself and name it in service.cloud.tencent.com/tke-service-config",
+            "clb-gate makes no TkeServiceConfigs: without one a listener keeps what the CLB has; make one yourself, or copy TKE's under another name, and name it in service.cloud.tencent.com/tke-service-config",
         ),
     ),
     service(
@@ -238,7 +238,8 @@ pub(crate) fn matters(key: &str) -> bool {
 pub(crate) fn problems(service: &ServiceFacts) -> Vec<Problem> {
     let all = service.annotations.iter();
     let declined = all.filter_map(|(key, value)| {
-        let why = declined(key)?;
+        // `"false"` asks for nothing.
+        let why = declined(key).filter(|_| value != "false")?;
         Some(service.annotation_problem(key, value, &format!("clb-gate does not do this: {why}")))
     });
     declined.chain(disagreements(service)).collect()
@@ -368,6 +369,8 @@ mod tests {
         ask("service.cloud.tencent.com/prevent-loopback");
         ask("service.cloud.tencent.com/enable-grace-shutdown");
         ask("example.com/other");
+        let off = "service.cloud.tencent.com/tke-service-config-auto".to_owned();
+        asks.annotations.insert(off, "false".to_owned());
         let told = problems(&asks);
         assert_eq!(told.len(), 1);
         assert!(told[0].to_string().contains("SourceIpType"));

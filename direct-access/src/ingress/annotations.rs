@@ -15,8 +15,12 @@ const ELSEWHERE: Fate = Fate::Declined(
 const KEPT: Fate = Fate::Declined(
     "a CLB that clb-gate makes goes with its Ingress; one of your own stays: name it with kubernetes.io/ingress.existLbId",
 );
-const OF_REDIRECTS: Fate =
-    Fate::Ignored("clb-gate makes no redirects and removes none; auto-rewrite is told");
+const REDIRECTED: Fate = Fate::Declined(
+    "clb-gate makes no redirects, and forwards nothing over HTTP where this asks for one; make it in Tencent's console",
+);
+const REDIRECTS: Fate = Fate::Declined(
+    "clb-gate makes no redirects and removes none; those that are made in Tencent's console stay",
+);
 const SPREAD: Fate = Fate::Served("http_rules_and_https_rules");
 
 /// All of them.
@@ -56,7 +60,7 @@ pub const ANNOTATIONS: [Annotation; 34] = [
     ingress(
         "ingress.cloud.tencent.com/tke-service-config-auto",
         Fate::Declined(
-            "clb-gate makes no TkeServiceConfigs; make one yourself and name it in ingress.cloud.tencent.com/tke-service-config",
+            "clb-gate makes no TkeServiceConfigs: without one a rule keeps what the CLB has; make one yourself, or copy TKE's under another name, and name it in ingress.cloud.tencent.com/tke-service-config",
         ),
     ),
     ingress(own::LISTEN_PORTS, Fate::Served("listen_ports")),
@@ -65,12 +69,12 @@ pub const ANNOTATIONS: [Annotation; 34] = [
         own::MODE,
         Fate::Served("what_belongs_to_others_is_left_alone_without_a_word"),
     ),
+    ingress(own::AUTO_REWRITE, REDIRECTED),
+    ingress("ingress.cloud.tencent.com/rewrite-support", REDIRECTS),
     ingress(
-        own::AUTO_REWRITE,
-        Fate::Served("where_a_redirect_is_asked_for_nothing_is_forwarded_over_http"),
+        "ingress.cloud.tencent.com/auto-rewrite-code",
+        Fate::Ignored("clb-gate makes no redirects; auto-rewrite, which this belongs to, is told"),
     ),
-    ingress("ingress.cloud.tencent.com/rewrite-support", OF_REDIRECTS),
-    ingress("ingress.cloud.tencent.com/auto-rewrite-code", OF_REDIRECTS),
     ingress(own::PASS_TO_TARGET, OF_THE_CLB),
     ingress(own::SECURITY_GROUPS, OF_THE_CLB),
     ingress(

@@ -16,7 +16,7 @@ fn found(l7: &Value) -> Named {
     Named::Found(Arc::new(Read::of(&spec)))
 }
 
-/// Of one rule `a.com/` on HTTP:80.
+/// Of one rule `a.com/` on port 80 of HTTP.
 fn one(rule: &Value) -> Value {
     let mut whole = json!({"url": "/"});
     let more = rule.as_object().unwrap().clone();

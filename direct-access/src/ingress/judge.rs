@@ -127,7 +127,7 @@ fn judge<'s>(
     let mix = mix(ingress).map_err(unreadable)?;
     let (certificates, mut problems) = certificates(ingress);
     let mut listeners = listeners(ingress, &mix, certificates.asked()).map_err(unreadable)?;
-    let redirected = redirected(ingress, &mut listeners).map_err(unreadable)?;
+    redirected(ingress, &mut listeners).map_err(unreadable)?;
     problems.extend(attributes(&ingress.words(), &load_balancer).1);
     let mut work = Work {
         ingress,
@@ -145,7 +145,6 @@ fn judge<'s>(
         places: Vec::new(),
     };
     work.served.problems.extend(annotations::problems(ingress));
-    work.served.problems.extend(redirected);
     work.served.problems.extend(work.mix.unmatched(ingress));
     for route in &ingress.routes {
         work.route(route, false, services);
@@ -184,19 +183,16 @@ fn ours(ingress: &IngressFacts, settings: &Settings) -> Result<LoadBalancer, Ing
         .ok_or(IngressReason::NoLoadBalancer)
 }
 
-/// Where a redirect is asked for, nothing is forwarded unencrypted.
+/// Where a redirect is asked for, nothing is forwarded unencrypted; that none is made is told with everything
+/// else that is declined.
 fn redirected(
     ingress: &IngressFacts,
     listeners: &mut Vec<(Protocol, u16)>,
-) -> Result<Option<Problem>, Box<Problem>> {
-    if !switch(ingress, own::AUTO_REWRITE)? {
-        return Ok(None);
+) -> Result<(), Box<Problem>> {
+    if switch(ingress, own::AUTO_REWRITE)? {
+        listeners.retain(|(protocol, _)| *protocol != Protocol::Http);
     }
-    listeners.retain(|(protocol, _)| *protocol != Protocol::Http);
-    let accepted = "clb-gate makes no redirects, and forwards nothing over HTTP where one is asked for; make the \
-                    redirect in Tencent's console, or remove the annotation";
-    let problem = ingress.annotation_problem(own::AUTO_REWRITE, "true", accepted);
-    Ok(Some(problem))
+    Ok(())
 }
 
 struct Work<'a> {

@@ -5,6 +5,7 @@
 //! neither names is on HTTPS.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::facts::{Backend, IngressFacts, RouteFacts};
 use crate::names::ingress as own;
@@ -32,12 +33,33 @@ pub(super) struct Split {
 /// A rule as an annotation names it. The host stands beside the path, or in the backend as in some of
 /// TKE's own samples.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Written")]
 struct Entry {
+    host: Option<String>,
+    path: Option<String>,
+    leads: Leads,
+}
+
+/// Where it leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Leads {
+    /// To a Service.
+    To(EntryBackend),
+    /// To another address: TKE makes a redirect of it.
+    Elsewhere,
+}
+
+/// A rule as it is written.
+#[derive(Deserialize)]
+struct Written {
     #[serde(default)]
     host: Option<String>,
     #[serde(default)]
     path: Option<String>,
-    backend: EntryBackend,
+    #[serde(default)]
+    backend: Option<EntryBackend>,
+    #[serde(default)]
+    rewrite: Option<Value>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -57,6 +79,12 @@ enum Port {
 }
 
 const ACCEPTED: &str = r#"accepted is null or a JSON array of rules: [{"host":"a.com","path":"/","backend":{"serviceName":"web","servicePort":"80"}}]"#;
+
+/// Why a rule that the spec lacks does nothing.
+const NO_RULE: &str = "no rule of spec.rules has this host, path, Service and port, so it does nothing; add the rule \
+                       to the spec, or remove it here";
+/// Why a rule that is a redirect does nothing.
+const NO_REDIRECT: &str = "clb-gate makes no redirects, and forwards nothing here; make it in Tencent's console, or remove the rule";
 
 /// Reads all four.
 pub(super) fn mix(ingress: &IngressFacts) -> Result<Mix, Box<Problem>> {
@@ -127,8 +155,10 @@ impl Mix {
                 .iter()
                 .filter(|entry| !ingress.routes.iter().any(|route| entry.is(route)));
             let told = stray.map(|entry| {
-                let accepted = "no rule of spec.rules has this host, path, Service and port, so it does nothing; add \
-                                the rule to the spec, or remove it here";
+                let accepted = match entry.leads {
+                    Leads::To(_) => NO_RULE,
+                    Leads::Elsewhere => NO_REDIRECT,
+                };
                 ingress.annotation_problem(key, &entry.shown(), accepted)
             });
             told.collect()
@@ -143,9 +173,30 @@ fn names(entries: &[Entry], route: &RouteFacts) -> bool {
     entries.iter().any(|entry| entry.is(route))
 }
 
+impl TryFrom<Written> for Entry {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        let leads = match (written.rewrite, written.backend) {
+            (Some(_), _) => Leads::Elsewhere,
+            (None, Some(backend)) => Leads::To(backend),
+            (None, None) => return Err("missing field `backend`"),
+        };
+        Ok(Self {
+            host: written.host,
+            path: written.path,
+            leads,
+        })
+    }
+}
+
 impl Entry {
     fn host(&self) -> Option<&str> {
-        let host = self.host.as_deref().or(self.backend.host.as_deref());
+        let in_backend = match &self.leads {
+            Leads::To(backend) => backend.host.as_deref(),
+            Leads::Elsewhere => None,
+        };
+        let host = self.host.as_deref().or(in_backend);
         host.filter(|host| !host.is_empty())
     }
 
@@ -153,30 +204,32 @@ impl Entry {
         path_or_root(self.path.as_deref())
     }
 
-    fn port(&self) -> String {
-        match &self.backend.service_port {
-            Port::Number(number) => number.to_string(),
-            Port::Text(text) => text.clone(),
-        }
-    }
-
     fn is(&self, route: &RouteFacts) -> bool {
-        let Backend::Service { name, port } = &route.backend else {
+        let (Leads::To(backend), Backend::Service { name, port }) = (&self.leads, &route.backend)
+        else {
             return false;
         };
         self.host() == route.host.as_deref()
             && self.path() == path_or_root(route.path.as_deref())
-            && self.backend.service_name == *name
-            && self.port() == port.to_string()
+            && backend.service_name == *name
+            && backend.port() == port.to_string()
     }
 
     fn shown(&self) -> String {
-        let (host, path) = (self.host().unwrap_or_default(), self.path());
-        format!(
-            "{host}{path} to {}:{}",
-            self.backend.service_name,
-            self.port()
-        )
+        let place = format!("{}{}", self.host().unwrap_or_default(), self.path());
+        match &self.leads {
+            Leads::To(backend) => format!("{place} to {}:{}", backend.service_name, backend.port()),
+            Leads::Elsewhere => format!("{place} with rewrite"),
+        }
+    }
+}
+
+impl EntryBackend {
+    fn port(&self) -> String {
+        match &self.service_port {
+            Port::Number(number) => number.to_string(),
+            Port::Text(text) => text.clone(),
+        }
     }
 }
 

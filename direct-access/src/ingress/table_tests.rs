@@ -125,6 +125,21 @@ fn http_rules_and_https_rules_refused(#[case] key: &str, #[case] code: &str) {
     assert_eq!(served.exposures.len(), 2);
 }
 
+/// As TKE writes one by hand: it is told, and the other rules are where they are named.
+#[test]
+fn a_redirect_among_the_rules_is_told_and_forwards_nothing() {
+    let redirect =
+        r#"{"host":"a.com","path":"/old","rewrite":{"port":443,"host":"a.com","path":"/new"}}"#;
+    let rules = HEALTH.replacen('[', &format!("[{redirect},"), 1);
+    let [with, without] = [&rules, HEALTH].map(|http| served(&mixed(http, A)));
+    assert_eq!(shown(&with), shown(&without));
+    assert_eq!(with.problems.len(), 1);
+    let told = with.problems[0].to_string();
+    for part in [own::HTTP_RULES, "a.com/old with rewrite", "no redirects"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
 #[rstest]
 #[case(own::RULE_MIX)]
 #[case(own::RULE_MIX_BOTH)]
