@@ -1,6 +1,6 @@
 //! An Ingress from YAML to requests that arrive, by host, by path and encrypted, and back to nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use clb_gate_tests::sim::Console;
@@ -64,6 +64,7 @@ async fn journey(world: &World, console: &Console) -> Result<()> {
 
     // Declared while it serves.
     kubectl::apply(&declared(world)).await?;
+    as_declared(console).await?;
     doors.speaks_http2().await?;
     let trusted = doors.folder.path().join("certa001");
     websocket::echoed(&doors.vip, (A, "/echo"), &trusted, &["one", "and another"]).await?;
@@ -131,7 +132,7 @@ subjects: [{{kind: ServiceAccount, name: clb-gate-controller, namespace: clb-gat
     )
 }
 
-/// Clients of host A may speak HTTP/2.
+/// Clients of host A may speak HTTP/2, and one of its rules is set up in another way.
 fn declared(world: &World) -> String {
     format!(
         "apiVersion: cloud.tencent.com/v1alpha1
@@ -140,10 +141,47 @@ metadata: {{name: tuned, namespace: {}}}
 spec:
   loadBalancer:
     l7Listeners:
-    - {{protocol: HTTPS, port: 443, domains: [{{domain: {A}, http2: true, rules: [{{url: /}}]}}]}}
+    - protocol: HTTPS
+      port: 443
+      domains:
+      - domain: {A}
+        http2: true
+        rules:
+        - url: /
+          scheduler: LEAST_CONN
+          session: {{enable: true, sessionExpireTime: 100}}
+          healthCheck: {{enable: true, intervalTime: 4, httpCheckPath: /healthz}}
 ",
         world.namespace
     )
+}
+
+/// What is declared is so, and nothing else.
+async fn as_declared(console: &Console) -> Result<()> {
+    eventually("the rule is as declared", PATIENCE, || async {
+        let listener = console.listener(443).await?.context("a listener")?;
+        let rules = listener.rules.iter().map(|rule| {
+            let place =
+                [rule.domain.as_deref(), rule.url.as_deref()].map(Option::unwrap_or_default);
+            let check = rule.health_check.clone().unwrap_or_default();
+            let shown = (
+                rule.scheduler.as_deref(),
+                rule.session_expire_time,
+                check.interval_time,
+            );
+            (place.concat(), shown)
+        });
+        let plain = (Some("WRR"), Some(0), Some(5));
+        let mut rules: BTreeMap<_, _> = rules.filter(|(_, shown)| *shown != plain).collect();
+        let declared = rules.remove(&format!("{A}/"));
+        let right = declared == Some((Some("LEAST_CONN"), Some(100), Some(4))) && rules.is_empty();
+        Ok(if right {
+            Ok(())
+        } else {
+            Err(format!("{:?}", listener.rules))
+        })
+    })
+    .await
 }
 
 /// Two hosts and four paths, the last of which is `extra`, on both ports; one certificate by its id, the
