@@ -63,9 +63,10 @@ async fn journey(world: &World, console: &Console) -> Result<()> {
     }
 
     // Declared while it serves.
+    doors.speaks("1.1").await?;
     kubectl::apply(&declared(world)).await?;
     as_declared(console).await?;
-    doors.speaks_http2().await?;
+    doors.speaks("2").await?;
     let trusted = doors.folder.path().join("certa001");
     websocket::echoed(&doors.vip, (A, "/echo"), &trusted, &["one", "and another"]).await?;
 
@@ -329,14 +330,14 @@ impl Doors {
         .await
     }
 
-    /// A client of host A that can HTTP/2 is answered in it.
-    async fn speaks_http2(&self) -> Result<()> {
-        eventually("HTTP/2 is spoken", PATIENCE, || async {
+    /// A client of host A that can HTTP/2 is answered in this version of HTTP.
+    async fn speaks(&self, version: &str) -> Result<()> {
+        eventually(&format!("HTTP/{version} is spoken"), PATIENCE, || async {
             let url = format!("https://{A}/");
             let more = ["--http2", "--write-out", "HTTP/%{http_version}"];
             let answer = self.ask_with(&more, (&url, A), "certa001").await?;
             Ok(answer.and_then(|answer| {
-                if answer.starts_with("web-") && answer.ends_with("HTTP/2") {
+                if answer.starts_with("web-") && answer.ends_with(&format!("HTTP/{version}")) {
                     Ok(())
                 } else {
                     Err(answer)
