@@ -61,7 +61,7 @@ fn outcome(front: &IngressFacts) -> (Vec<(String, Value)>, Vec<String>) {
     json!({"healthCheck": {"enable": true, "checkType": "TCP"}}),
     json!({"HealthCheck": {"HealthSwitch": 1, "CheckType": "TCP"}})
 )]
-#[case::no_check(json!({"healthCheck": {"enable": false}}), json!({"HealthCheck": {"HealthSwitch": 0}}))]
+#[case::no_check(json!({"healthCheck": {"enable": false, "httpCode": 2}}), json!({"HealthCheck": {"HealthSwitch": 0}}))]
 fn what_an_object_declares_holds_for_its_rules(#[case] declared: Value, #[case] expected: Value) {
     let front = naming(simple(), found(&one(&declared)));
     let rules = vec![("HTTP:80 a.com/".to_owned(), expected)];

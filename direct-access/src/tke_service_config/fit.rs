@@ -18,12 +18,11 @@ pub(super) fn fit(
     };
     let mut more = declared.parameters.clone();
     let below = base.health_check.clone().unwrap_or_default();
-    if let Some(check) = &mut more.health_check {
-        let off = check.health_switch == Some(0);
-        if !off {
-            told.kind(check, &below, declared.protocol);
-            told.time(check, &below);
-        }
+    if let Some(check) = &mut more.health_check
+        && !is_off(check)
+    {
+        told.kind(check, &below, declared.protocol);
+        told.time(check, &below);
     }
     (base.with(&more), told.all)
 }
@@ -42,12 +41,12 @@ pub(super) fn fit_rule(
         http2: declared.http2,
         ..declared.parameters.clone()
     };
-    if let Some(check) = &mut parameters.health_check {
-        let over_tcp = check.check_type.as_deref() == Some("TCP");
-        if over_tcp && check.health_switch != Some(0) {
-            told.other_kind(http_fields(check), "HTTP");
-            without_http(check);
-        }
+    if let Some(check) = &mut parameters.health_check
+        && !is_off(check)
+        && check.check_type.as_deref() == Some("TCP")
+    {
+        told.other_kind(http_fields(check), "HTTP");
+        without_http(check);
     }
     if protocol != Protocol::Https && parameters.http2.take() == Some(true) {
         let domain = declared.field.split(".rules").next().unwrap_or_default();
@@ -55,6 +54,19 @@ pub(super) fn fit_rule(
         told.tell("http2", "true", "it is of HTTPS listeners");
     }
     (parameters, told.all)
+}
+
+/// Whether a check is switched off. How it would be done is left out then: the CLB keeps what it has, and
+/// refuses nothing.
+fn is_off(check: &mut HealthCheck) -> bool {
+    let off = check.health_switch == Some(0);
+    if off {
+        *check = HealthCheck {
+            health_switch: Some(0),
+            ..HealthCheck::default()
+        };
+    }
+    off
 }
 
 /// Why a time-out is doubtful.

@@ -165,10 +165,14 @@ fn both_together_may_be_too_long() {
 }
 
 /// A check that is off is not looked at.
-#[test]
-fn how_a_check_that_is_off_would_be_done_says_nothing() {
-    let check = json!({"healthCheck": {"enable": false, "timeout": 10, "intervalTime": 10, "checkType": "HTTP"}});
-    let (_, told) = outcome(&naming(listener(&check), None));
+#[rstest]
+#[case::too_long(json!({"timeout": 10, "intervalTime": 10}))]
+#[case::over_http(json!({"checkType": "HTTP"}))]
+#[case::in_own_words(json!({"checkType": "CUSTOM"}))]
+fn how_a_check_that_is_off_would_be_done_says_nothing(#[case] mut check: Value) {
+    check["enable"] = json!(false);
+    let (there, told) = outcome(&naming(listener(&json!({"healthCheck": check})), None));
+    assert_eq!(there, json!({"HealthCheck": {"HealthSwitch": 0}}));
     assert_eq!(told, Vec::<String>::new());
 }
 

@@ -175,6 +175,11 @@ fn wish_of(ingress: &IngressFacts, find: Find<'_, '_>, settings: &Settings) -> W
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use direct_access::tke_service_config::{Named, Read};
+    use serde_json::json;
+
     use super::*;
     use crate::desired::tests::{front, service};
 
@@ -310,5 +315,14 @@ mod tests {
         assert_eq!(before, print(&[b.clone(), a.clone()], level));
         assert_ne!(before, print(&[newer, b.clone()], level));
         assert_ne!(before, print(&[a, b], Manage::Listeners));
+        let tuned = |bandwidth: u32| {
+            let mut tuned = service("a");
+            let key = names::TKE_SERVICE_CONFIG.to_owned();
+            tuned.annotations.insert(key, "tuned".to_owned());
+            let spec = json!({"loadBalancer": {"internetMaxBandwidthOut": bandwidth}});
+            tuned.config = Named::Found(Arc::new(Read::of(&spec)));
+            tuned
+        };
+        assert_ne!(print(&[tuned(5)], level), print(&[tuned(6)], level));
     }
 }
