@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use direct_access::Slot;
 use direct_access::listener::ListenerParameters;
 use direct_access::settings::Manage;
 
@@ -13,7 +12,7 @@ use crate::desired::{Certified, DesiredListener};
 #[derive(Debug, Default)]
 pub(super) struct Modifications {
     pub(super) operations: Vec<Operation>,
-    pub(super) unchanged: BTreeMap<Slot, Vec<String>>,
+    pub(super) unchanged: Vec<String>,
 }
 
 /// Compares a listener and its rules with what is declared.
@@ -112,9 +111,6 @@ impl Modifications {
         let differences = declared.differences(there);
         let shown: Vec<_> = differences.iter().map(ToString::to_string).collect();
         let told = format!("{}: {why}", shown.join(", "));
-        self.unchanged
-            .entry(listener.slot())
-            .or_default()
-            .push(told);
+        self.unchanged.push(told);
     }
 }

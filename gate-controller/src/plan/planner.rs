@@ -86,12 +86,11 @@ impl<'a> Builder<'a> {
         self.rules(listener, wanted);
         self.retire(listener, wanted);
         if let Some(wanted) = wanted {
-            let manage = self.facts.manage;
             let next = modify::modifications(listener, wanted, self.facts);
-            self.plan.unchanged.extend(next.unchanged);
-            if manage >= Manage::Listeners {
-                self.next.modify.extend(next.operations);
-            }
+            self.next.modify.extend(next.operations);
+            next.unchanged
+                .into_iter()
+                .for_each(|told| self.unchanged(slot, told));
         }
     }
 
@@ -185,13 +184,16 @@ impl<'a> Builder<'a> {
         };
         if let Some((_, why)) = self.facts.limits.refused.changes.get(&modification.place()) {
             let told = format!("the default host is {present:?} and not {next:?}: {why}");
-            let unchanged = self.plan.unchanged.entry(listener.slot()).or_default();
-            unchanged.push(told);
+            self.unchanged(listener.slot(), told);
             return Some(present.clone());
         }
         let modify = Operation::Modify(Box::new(modification));
         self.next.modify.push(modify);
         None
+    }
+
+    fn unchanged(&mut self, slot: Slot, told: String) {
+        self.plan.unchanged.entry(slot).or_default().push(told);
     }
 
     /// None while its certificate is being looked up; or why it cannot be made now.

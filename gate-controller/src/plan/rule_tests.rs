@@ -228,6 +228,33 @@ fn a_refused_certificate_is_told_and_not_asked_for_again() {
 }
 
 #[test]
+fn all_that_is_not_changed_on_a_listener_is_told() {
+    let mut clb = vec![];
+    let (a, own) = (key("a.example", "/"), key("z.example", "/"));
+    let wanted = |certificate, default| {
+        let last = DesiredRule {
+            default,
+            ..rule("cert")
+        };
+        desired([(a.clone(), rule(certificate)), (own.clone(), last)])
+    };
+    settle(&wanted("cert", false), &mut clb);
+    let other = wanted("cert-gone", true);
+    let operations = planned(&other, &clb).operations;
+    let mut limits = Limits::default();
+    for modification in modified(&operations) {
+        let refused = (modification.change.clone(), "refused".to_owned());
+        limits.refused.changes.insert(modification.place(), refused);
+    }
+    let plan = planned_within(&other, &clb, &limits);
+    assert_eq!(plan.operations, []);
+    let told = plan.unchanged[&Protocol::Https.at(443)].concat();
+    for part in ["z.example", "cert-gone"] {
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
 fn the_default_host_is_passed_on_before_its_last_rule_goes() {
     let mut clb = vec![];
     let (a, b) = (key("a.example", "/"), key("b.example", "/"));
