@@ -16,6 +16,8 @@ pub mod operator;
 pub mod ours;
 pub mod played;
 pub mod power;
+#[cfg(test)]
+mod readmes;
 pub mod registration;
 pub mod sim;
 pub mod stage;
