@@ -71,7 +71,7 @@ const ELSEWHERE: Fate = Fate::Declined(
 );
 
 /// Those of Services and pods; an Ingress has its own in [`crate::ingress`].
-pub const ANNOTATIONS: [Annotation; 41] = [
+pub const ANNOTATIONS: [Annotation; 42] = [
     service(
         names::DIRECT_ACCESS,
         Fate::Served("only_true_switches_it_on"),
@@ -135,6 +135,10 @@ pub const ANNOTATIONS: [Annotation; 41] = [
     service(
         names::TKE_SERVICE_CONFIG,
         Fate::Served("what_an_object_declares_holds_for_its_listeners"),
+    ),
+    service(
+        names::GATE_DEADLINE,
+        Fate::Served("what_waits_too_long_is_let_through_and_says_so"),
     ),
     service(
         "service.cloud.tencent.com/tke-service-config-auto",

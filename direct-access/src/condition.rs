@@ -36,6 +36,8 @@ pub enum ConditionReason {
     Healthy,
     /// Nothing that is ours selects the pod any more.
     NotExposed,
+    /// The deadline of the Service is over: the pod is let through although not every binding is healthy.
+    DeadlineOver,
     /// At least one binding is still missing in the CLB.
     WaitingForBinding,
     /// Every binding is registered; at least one is not healthy yet.
@@ -50,6 +52,7 @@ impl ConditionReason {
         match self {
             Self::Healthy => "LoadBalancerNetworkGroupReady",
             Self::NotExposed => "NoLoadBalancerSelectsPod",
+            Self::DeadlineOver => "GateDeadlineOver",
             Self::WaitingForBinding => "WaitingForBinding",
             Self::WaitingForHealth => "WaitingForHealth",
             Self::Held => "Held",

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use crate::annotations;
 use crate::attributes::attributes;
 use crate::certificate::CertificateRef;
+use crate::deadline::deadline;
 use crate::listener::ListenerParameters;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::names;
@@ -39,6 +41,8 @@ pub struct Exposure {
     pub selector: BTreeMap<String, String>,
     /// How to create the listener where there is none.
     pub parameters: ListenerParameters,
+    /// After this long a pod does not wait for it any more; for ever without.
+    pub deadline: Option<Duration>,
 }
 
 /// A rule of a layer-7 listener.
@@ -255,6 +259,7 @@ fn by_port(
 ) -> Result<Served, Reason> {
     let spoken = spoken(service, parameters)?;
     let configured = Configured::of(service);
+    let deadline = deadline(service);
     let ports: Vec<_> = spoken
         .ports
         .iter()
@@ -271,6 +276,7 @@ fn by_port(
         target: one.target,
         selector: service.selector.clone(),
         parameters: configured.over(parameters.of(one.protocol), one.protocol, one.port),
+        deadline: deadline.as_ref().ok().copied().flatten(),
     };
     let served = Served {
         exposures: spoken.ports.into_iter().map(exposure).collect(),
@@ -279,6 +285,7 @@ fn by_port(
             annotations::problems(service),
             attributes(&service.words(), load_balancer).1,
             configured.told(not_applied, load_balancer),
+            deadline.clone().err().into_iter().collect(),
         ]
         .concat(),
         held: spoken.held,

@@ -37,6 +37,8 @@ pub struct Binding {
     pub place: String,
     /// What was observed.
     pub state: BindingState,
+    /// The deadline of its Service, where it is over: nobody waits for it any more.
+    pub overdue: Option<Duration>,
 }
 
 /// What was observed of a binding.
@@ -135,33 +137,39 @@ fn judge(bindings: &[Binding]) -> Condition {
         .iter()
         .filter(|binding| binding.state.passes())
         .count();
-    let Some(waiting) = bindings
-        .iter()
-        .filter(|b| !b.state.passes())
-        .max_by_key(|b| b.state.rank())
-    else {
-        return passed(bindings);
+    let waiting = |of: &dyn Fn(&Binding) -> bool| {
+        let waiting = bindings.iter().filter(|b| !b.state.passes() && of(b));
+        waiting.max_by_key(|b| b.state.rank())
     };
-    let Binding { place, state } = waiting;
-    let (reason, observed) = match state {
-        BindingState::Held(why) => (ConditionReason::Held, why.clone()),
-        BindingState::Missing => (
-            ConditionReason::WaitingForBinding,
-            "not bound yet".to_owned(),
-        ),
-        BindingState::Registered(health) => (
-            ConditionReason::WaitingForHealth,
-            format!("bound, health check says {health}"),
-        ),
-        BindingState::Healthy | BindingState::Unchecked => {
-            (ConditionReason::WaitingForHealth, "healthy".to_owned())
-        }
-    };
-    let message = format!("{good}/{all} bindings healthy; {place}: {observed}");
+    if let Some(Binding { place, state, .. }) = waiting(&|binding| binding.overdue.is_none()) {
+        let (reason, observed) = state.told();
+        return Condition {
+            status: Status::False,
+            reason,
+            message: format!("{good}/{all} bindings healthy; {place}: {observed}"),
+        };
+    }
+    match waiting(&|_| true) {
+        Some(given_up) => let_through(given_up, good, all),
+        None => passed(bindings),
+    }
+}
+
+/// Nothing else is waited for, and for this no longer.
+fn let_through(given_up: &Binding, good: usize, all: usize) -> Condition {
+    let Binding {
+        place,
+        state,
+        overdue,
+    } = given_up;
+    let (_, observed) = state.told();
+    let after = overdue.unwrap_or_default().as_secs();
     Condition {
-        status: Status::False,
-        reason,
-        message,
+        status: Status::True,
+        reason: ConditionReason::DeadlineOver,
+        message: format!(
+            "Let through after {after} s (clb-gate.io/gate-deadline) with {good}/{all} bindings healthy; {place}: {observed}"
+        ),
     }
 }
 
@@ -189,6 +197,24 @@ fn passed(bindings: &[Binding]) -> Condition {
 impl BindingState {
     fn passes(&self) -> bool {
         matches!(self, Self::Healthy | Self::Unchecked)
+    }
+
+    /// Why it is waited for, and in which words.
+    fn told(&self) -> (ConditionReason, String) {
+        match self {
+            Self::Held(why) => (ConditionReason::Held, why.clone()),
+            Self::Missing => (
+                ConditionReason::WaitingForBinding,
+                "not bound yet".to_owned(),
+            ),
+            Self::Registered(health) => (
+                ConditionReason::WaitingForHealth,
+                format!("bound, health check says {health}"),
+            ),
+            Self::Healthy | Self::Unchecked => {
+                (ConditionReason::WaitingForHealth, "healthy".to_owned())
+            }
+        }
     }
 
     /// What is most worth telling comes last.
@@ -222,6 +248,7 @@ mod tests {
         Binding {
             place: format!("lb-demo0001 TCP:{port} -> 198.18.1.5:8080"),
             state,
+            overdue: None,
         }
     }
 
@@ -287,6 +314,29 @@ mod tests {
                 .starts_with("1/2 bindings healthy; lb-demo0001 TCP:443")
         );
         assert!(condition.message.contains(told));
+    }
+
+    #[test]
+    fn what_waits_too_long_is_let_through_and_says_so() {
+        let overdue = |binding| Binding {
+            overdue: Some(Duration::from_secs(600)),
+            ..binding
+        };
+        let good = binding(80, BindingState::Healthy);
+        let sick = overdue(binding(443, BindingState::Registered("Unhealthy")));
+        let through = set(gate(&pod(), &[good, sick.clone()]));
+        assert_eq!(through.status, Status::True);
+        assert_eq!(through.reason, ConditionReason::DeadlineOver);
+        for part in ["after 600 s", "1/2", "TCP:443", "Unhealthy"] {
+            assert!(through.message.contains(part), "{}", through.message);
+        }
+        // Another Service of the pod, without a deadline, is waited for as ever.
+        let patient = set(gate(&pod(), &[binding(80, BindingState::Missing), sick]));
+        assert_eq!(patient.status, Status::False);
+        assert!(patient.message.contains("TCP:80"), "{}", patient.message);
+        // A healthy binding is healthy, however late.
+        let late = overdue(binding(80, BindingState::Healthy));
+        assert_eq!(set(gate(&pod(), &[late])).reason, ConditionReason::Healthy);
     }
 
     #[test]

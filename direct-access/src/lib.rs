@@ -8,6 +8,7 @@ pub mod annotations;
 pub mod attributes;
 pub mod certificate;
 pub mod condition;
+mod deadline;
 pub mod exposure;
 pub mod gate;
 pub mod index;

@@ -61,7 +61,7 @@ pub const MODE: &str = "service.cloud.tencent.com/mode";
 /// Pod annotation, `"0"` to `"100"`: the weight of this pod's targets (TKE's own).
 pub const CUSTOM_WEIGHT: &str = "service.cloud.tencent.com/custom-weight";
 /// Service annotations that matter here; everything else is pruned when a Service is cached.
-pub const SERVICE_ANNOTATIONS: [&str; 17] = [
+pub const SERVICE_ANNOTATIONS: [&str; 18] = [
     DIRECT_ACCESS,
     EXISTING_LOAD_BALANCER,
     LISTENER_PARAMETERS,
@@ -79,11 +79,14 @@ pub const SERVICE_ANNOTATIONS: [&str; 17] = [
     EXTENSIVE_PARAMETERS,
     SECURITY_GROUPS,
     PASS_TO_TARGET,
+    GATE_DEADLINE,
 ];
 
 /// Pod label; `"false"` opts the pod out of the gate. A label, so that the registration's
 /// `objectSelector` spares the call.
 pub const INJECT_LABEL: &str = "clb-gate.io/inject";
+/// Service annotation: how long its pods wait for the CLB at most, e.g. `10m`.
+pub const GATE_DEADLINE: &str = "clb-gate.io/gate-deadline";
 /// Pod annotation that keeps the address for which the gate was latched; written with the condition.
 pub const LATCHED_IP: &str = "clb-gate.io/latched-ip";
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use direct_access::condition::{Condition, Status};
+use direct_access::condition::{Condition, ConditionReason, Status};
 use direct_access::gate::ORPHAN_AFTER;
 use direct_access::network::Refusal;
 use direct_access::{Exposure, names};
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Shared, reference};
 use crate::health::Waiting;
-use crate::judge::{Unselected, Verdict, judge};
+use crate::judge::{Times, Unselected, Verdict, judge};
 use crate::pod::{DEFAULT_WEIGHT, PodRecord};
 use crate::status;
 
@@ -90,8 +90,11 @@ impl Gates {
         let durations = memory.unselected.durations(now);
         let (cluster, views) = (&self.shared.cluster, &self.shared.views);
         let network = cluster.settings().conclusion;
-        let mut verdict =
-            cluster.with_pods(|pods| judge(&exposures, pods, views, &durations, network));
+        let times = Times {
+            now: runtime::clock::now(),
+            unselected: &durations,
+        };
+        let mut verdict = cluster.with_pods(|pods| judge(&exposures, pods, views, network, times));
         memory.unselected.update(&verdict.unselected, now);
         if memory.unselected.ripe(ORPHAN_AFTER, now) && !self.orphans_confirmed(&verdict).await {
             memory.unselected.restart();
@@ -174,6 +177,11 @@ impl Gates {
     }
 
     fn ready(&self, pod: &PodRecord, condition: &Condition) {
+        if condition.reason == ConditionReason::DeadlineOver {
+            self.shared.metrics.deadline();
+            let news = News::warning("GateDeadlineOver", "Gate", condition.message.clone());
+            return self.event(pod, news);
+        }
         let waited = pod
             .containers_ready_since
             .map(|since| runtime::clock::now().duration_since(since));

@@ -9,6 +9,7 @@ use direct_access::gate::{Binding, BindingState};
 use direct_access::names;
 use direct_access::network::{Conclusion, Reach, Refusal};
 use direct_access::{Exposure, GateFacts, GateValue, gate};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::desired::{PodsByNamespace, RuleKey};
@@ -33,18 +34,28 @@ pub struct Verdict {
     /// UIDs of live, gated, unlatched pods that nothing selects.
     pub unselected: BTreeSet<String>,
     network: Conclusion,
+    now: Timestamp,
 }
 
 /// How long pods have been unselected, by UID.
 pub type Durations = HashMap<String, Duration>;
+
+/// What time bears on the judgement.
+#[derive(Clone, Copy, Debug)]
+pub struct Times<'a> {
+    /// Now, by the wall clock.
+    pub now: Timestamp,
+    /// How long pods have been unselected.
+    pub unselected: &'a Durations,
+}
 
 /// Judges every live pod.
 pub fn judge(
     exposures: &[Exposure],
     pods: &PodsByNamespace<'_>,
     views: &Views,
-    unselected: &Durations,
     network: Conclusion,
+    times: Times<'_>,
 ) -> Verdict {
     let mut by_namespace: HashMap<&str, Vec<&Exposure>> = HashMap::new();
     for exposure in exposures {
@@ -55,12 +66,18 @@ pub fn judge(
     }
     let mut verdict = Verdict {
         network,
+        now: times.now,
         ..Verdict::default()
     };
     for (namespace, pods) in pods {
         let exposures = by_namespace.get(namespace).map_or(&[][..], |all| &all[..]);
         for pod in pods.iter().filter(|pod| pod.fate == Fate::Live) {
-            verdict.look(pod, exposures, views, unselected.get(&pod.uid).copied());
+            verdict.look(
+                pod,
+                exposures,
+                views,
+                times.unselected.get(&pod.uid).copied(),
+            );
         }
     }
     verdict
@@ -93,8 +110,16 @@ impl Verdict {
         let mut waiting = Vec::new();
         let bindings: Vec<_> = mine
             .iter()
-            .filter_map(|exposure| binding(pod, exposure, views, &mut waiting))
-            .map(|binding| held_by_network(binding, reach))
+            .filter_map(|exposure| {
+                let binding = binding(pod, exposure, views, &mut waiting)?;
+                let overdue = exposure
+                    .deadline
+                    .filter(|deadline| self.over(pod, *deadline));
+                Some(Binding {
+                    overdue,
+                    ..held_by_network(binding, reach)
+                })
+            })
             .collect();
         let ip = pod.ip.map(|ip| ip.to_string());
         let facts = GateFacts {
@@ -107,6 +132,15 @@ impl Verdict {
             unselected_for,
         };
         self.conclude(pod, gate(&facts, &bindings), waiting, mine.is_empty());
+    }
+
+    /// It is counted from when the containers were ready: nothing can be bound before.
+    fn over(&self, pod: &PodRecord, deadline: Duration) -> bool {
+        let since = pod.containers_ready_since;
+        since.is_some_and(|since| {
+            Duration::try_from(self.now.duration_since(since))
+                .is_ok_and(|waited| waited >= deadline)
+        })
     }
 
     fn without_gate(&mut self, pod: &PodRecord, reach: Reach) {
@@ -156,6 +190,7 @@ fn binding(
         return Some(Binding {
             place: format!("{slot} of the CLB that is being made for Service {service}"),
             state: BindingState::Missing,
+            overdue: None,
         });
     };
     let mut listener = format!("{load_balancer} {}:{}", exposure.protocol, exposure.port);
@@ -170,6 +205,7 @@ fn binding(
         return Some(Binding {
             place: listener,
             state: BindingState::Held(why),
+            overdue: None,
         });
     };
     let ip = pod.ip?;
@@ -188,6 +224,7 @@ fn binding(
     Some(Binding {
         place: format!("{listener} -> {ip}:{port}"),
         state,
+        overdue: None,
     })
 }
 
@@ -247,6 +284,8 @@ mod tests {
     use crate::lifecycle::Made;
     use crate::pod::tests::pod;
 
+    const NOW: &str = "2026-01-01T00:10:00Z";
+
     fn judged(pods: &[PodRecord], unselected: &Durations, exposed: bool) -> Verdict {
         judged_in(&Settings::default(), pods, unselected, exposed)
     }
@@ -262,13 +301,25 @@ mod tests {
         } else {
             vec![]
         };
-        let wanted = compute_in(settings, &services, pods);
+        judged_behind(&services, settings, pods, unselected)
+    }
+
+    fn judged_behind(
+        services: &[ServiceFacts],
+        settings: &Settings,
+        pods: &[PodRecord],
+        unselected: &Durations,
+    ) -> Verdict {
+        let wanted = compute_in(settings, services, pods);
         judge(
             &wanted.exposures,
             &by_namespace(pods),
             &Views::default(),
-            unselected,
             settings.conclusion,
+            Times {
+                now: NOW.parse().unwrap(),
+                unselected,
+            },
         )
     }
 
@@ -365,6 +416,26 @@ mod tests {
         let (_, condition) = &verdict.writes[0];
         assert_eq!(condition.status, Status::False);
         assert_eq!(verdict.waiting_pods, 1);
+    }
+
+    #[test]
+    fn a_deadline_counts_from_when_the_containers_were_ready() {
+        let mut hurried = service("web");
+        let deadline = (names::GATE_DEADLINE.to_owned(), "10m".to_owned());
+        hurried.annotations.extend([deadline]);
+        for (since, status) in [
+            (Some("2026-01-01T00:00:00Z"), Status::True),
+            (Some("2026-01-01T00:00:01Z"), Status::False),
+            (None, Status::False),
+        ] {
+            let pod = PodRecord {
+                containers_ready_since: since.map(|since| since.parse().unwrap()),
+                ..pod("a", 1)
+            };
+            let services = [hurried.clone()];
+            let verdict = judged_behind(&services, &Settings::default(), &[pod], &HashMap::new());
+            assert_eq!(verdict.writes[0].1.status, status, "{since:?}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub struct Metrics {
     waiting: Gauge,
     ungated: Gauge,
     brake: Counter,
+    deadlines: Counter,
     gate_wait: Histogram,
     limiter_wait: Histogram,
 }
@@ -49,6 +50,7 @@ impl Metrics {
             waiting: Gauge::default(),
             ungated: Gauge::default(),
             brake: Counter::default(),
+            deadlines: Counter::default(),
             // 0.5 s to about 17 minutes.
             gate_wait: Histogram::new(exponential_buckets(0.5, 2.0, 12)),
             // 1 ms to about 16 s.
@@ -87,6 +89,8 @@ impl Metrics {
         );
         let brake = "Removals that were planned again from a fresh read of the cluster";
         r.register("clb_gate_brake", brake, self.brake.clone());
+        let deadlines = "Pods let through because the deadline of their Service was over";
+        r.register("clb_gate_deadlines", deadlines, self.deadlines.clone());
         let gate_wait = "From containers ready to the gate's True";
         r.register(
             "clb_gate_gate_wait_seconds",
@@ -104,6 +108,11 @@ impl Metrics {
     /// The safety brake was engaged.
     pub fn brake(&self) {
         self.brake.inc();
+    }
+
+    /// A pod was let through without being healthy.
+    pub fn deadline(&self) {
+        self.deadlines.inc();
     }
 
     /// How many targets of ours a load balancer has.

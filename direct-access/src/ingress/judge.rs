@@ -9,6 +9,7 @@ use super::mix::{Mix, mix, switch};
 use super::route;
 use super::tls::{Certificates, certificates};
 use crate::attributes::attributes;
+use crate::deadline::deadline;
 use crate::exposure::{Exposure, Rule, RulePath};
 use crate::load_balancer::{self, LoadBalancer};
 use crate::names::ingress as own;
@@ -234,6 +235,10 @@ impl Work<'_> {
                 return;
             }
         };
+        let deadline = deadline(service).unwrap_or_else(|problem| {
+            self.tell(problem);
+            None
+        });
         for (protocol, at) in self.listeners.clone() {
             if !default && !self.mix.has(protocol, route) {
                 continue;
@@ -265,6 +270,7 @@ impl Work<'_> {
                 target: port.target.clone(),
                 selector: service.selector.clone(),
                 parameters: self.configured.of_rule((protocol, at), &path),
+                deadline,
             });
         }
     }
@@ -286,9 +292,7 @@ impl Work<'_> {
         let problem = self
             .ingress
             .problem(&route.field, &path.to_string(), accepted);
-        if !self.served.problems.contains(&problem) {
-            self.served.problems.push(problem);
-        }
+        self.tell(problem);
     }
 
     fn uncertified(&mut self, route: &RouteFacts, path: &RulePath) {
@@ -298,7 +302,11 @@ impl Work<'_> {
         let problem = self
             .ingress
             .problem(&format!("{}, its host", route.field), domain, accepted);
-        let problem = problem.coded(Code::NoCertificate);
+        self.tell(problem.coded(Code::NoCertificate));
+    }
+
+    /// Once, however many listeners have it.
+    fn tell(&mut self, problem: Problem) {
         if !self.served.problems.contains(&problem) {
             self.served.problems.push(problem);
         }

@@ -5,7 +5,7 @@ use direct_access::{IngressFacts, ServiceFacts, Settings, names};
 
 use super::tests::{front, service};
 use super::*;
-use crate::judge::judge;
+use crate::judge::{Times, judge};
 use crate::lifecycle::Made;
 use crate::pod::tests::pod;
 use crate::secrets::Certificates;
@@ -122,8 +122,11 @@ fn a_pod_waits_for_its_service_and_for_every_rule() {
         &both.exposures,
         &by_namespace(&pods),
         &Views::default(),
-        &HashMap::new(),
         both.network,
+        Times {
+            now: jiff::Timestamp::UNIX_EPOCH,
+            unselected: &HashMap::new(),
+        },
     );
     let told = &verdict.writes[0].1.message;
     assert!(told.contains("0/2"), "{told}");
