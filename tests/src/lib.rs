@@ -4,6 +4,8 @@
 //! All of it runs inside the test host (or beside an existing cluster), which sets the environment.
 
 pub mod audit;
+#[cfg(test)]
+mod behaviours;
 pub mod chain;
 pub mod cli;
 pub mod creations;
