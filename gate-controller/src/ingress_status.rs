@@ -3,6 +3,7 @@
 //! Server-side apply keeps for us which Ingresses those are: an address that somebody else wrote is not
 //! managed by us and stays.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use direct_access::{IngressFacts, IngressJudgement, names};
@@ -10,6 +11,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Shared;
@@ -18,6 +20,9 @@ use crate::engine::Shared;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How often to look: an address is shown once in an Ingress's life.
 const LOOK: Duration = Duration::from_secs(2);
+/// The longest pause before a status is written again that somebody else keeps changing, or that cannot be
+/// written: enough to be right in the end, too little to be a load.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What to do about one Ingress's status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,16 +39,56 @@ enum Step {
 pub(crate) async fn run(shared: Shared, draining: CancellationToken) {
     let work = async {
         let mut leadership = shared.leadership.clone();
+        let mut paces = Paces::default();
         loop {
             leadership.gained().await;
-            for (ingress, judgement) in shared.cluster.judged_ingresses() {
-                let address = address(&shared, &judgement);
-                write(&shared, &ingress, &step(&ingress, &judgement, address)).await;
-            }
+            look(&shared, &mut paces).await;
             tokio::time::sleep(LOOK).await;
         }
     };
     draining.run_until_cancelled(work).await;
+}
+
+async fn look(shared: &Shared, paces: &mut Paces) {
+    let all = shared.cluster.judged_ingresses();
+    paces.forget_all_but(&all);
+    for (ingress, judgement) in all {
+        let step = step(&ingress, &judgement, address(shared, &judgement));
+        if step != Step::Rest && paces.allows(&ingress.uid, Instant::now()) {
+            write(shared, &ingress, &step).await;
+        }
+    }
+}
+
+/// When the status of each Ingress may be written next, by UID.
+#[derive(Debug, Default)]
+struct Paces(HashMap<String, Pace>);
+
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    next: Instant,
+    pause: Duration,
+}
+
+impl Paces {
+    /// Whether one may be written now. Each write makes the pause before the next twice as long, up to
+    /// [`PATIENCE`]; one that comes after twice the pause is a first one again.
+    fn allows(&mut self, uid: &str, now: Instant) -> bool {
+        let known = self.0.get(uid).copied();
+        let recent = known.filter(|pace| now < pace.next + pace.pause);
+        if recent.is_some_and(|pace| now < pace.next) {
+            return false;
+        }
+        let pause = recent.map_or(LOOK, |pace| (pace.pause * 2).min(PATIENCE));
+        let next = now + pause;
+        self.0.insert(uid.to_owned(), Pace { next, pause });
+        true
+    }
+
+    fn forget_all_but(&mut self, there: &[(IngressFacts, IngressJudgement)]) {
+        let there: HashSet<_> = there.iter().map(|(ingress, _)| &ingress.uid).collect();
+        self.0.retain(|uid, _| there.contains(uid));
+    }
 }
 
 fn address(shared: &Shared, judgement: &IngressJudgement) -> Option<String> {
@@ -120,6 +165,21 @@ mod tests {
     use crate::desired::tests::{front, judged_front};
 
     const VIP: &str = "198.18.0.130";
+
+    #[test]
+    fn a_fight_is_slowed_down_and_a_quiet_time_forgets_it() {
+        let start = Instant::now();
+        let mut paces = Paces::default();
+        let looks =
+            |from: u64, to: u64| (from..to).map(|n| start + LOOK * u32::try_from(n).unwrap());
+        let writes = looks(0, 1800)
+            .filter(|now| paces.allows("fought", *now))
+            .count();
+        assert!((10..30).contains(&writes), "{writes} in an hour");
+        assert!(paces.allows("other", start));
+        let later = start + Duration::from_hours(2);
+        assert!(paces.allows("fought", later) && paces.allows("fought", later + LOOK));
+    }
 
     fn showing(address: &str, ours: bool) -> IngressFacts {
         IngressFacts {
