@@ -177,6 +177,11 @@ impl Certificate {
 }
 
 impl HealthCheck {
+    /// Whether it can be done of a wildcard domain: over HTTP it asks for one host, which nobody can guess.
+    pub(crate) fn fits_a_wildcard(&self) -> bool {
+        self.http_check_domain.is_some() || self.check_type.as_deref() == Some("TCP")
+    }
+
     fn of(&self, protocol: Protocol) -> Self {
         let udp = protocol == Protocol::Udp;
         match self.check_type.as_deref() {

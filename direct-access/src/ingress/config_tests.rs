@@ -207,3 +207,40 @@ fn bandwidth_is_of_a_public_clb_that_is_made_for_the_ingress(
     );
     assert_eq!(bandwidth_of_ingress(&front), Some(5));
 }
+
+/// A wildcard is served once the object says whom its check asks for, and told before and after.
+#[rstest]
+#[case::domain(json!({"healthCheck": {"enable": true, "httpCheckDomain": "www.a.com"}}), true)]
+#[case::over_tcp(json!({"healthCheck": {"enable": true, "checkType": "TCP"}}), true)]
+#[case::interval_alone(json!({"healthCheck": {"enable": true, "intervalTime": 9}}), false)]
+#[case::scheduler_alone(json!({"scheduler": "IP_HASH"}), false)]
+fn a_wildcard_needs_a_domain_to_ask_for(#[case] declared: Value, #[case] is_served: bool) {
+    let backend = json!({"number": 80});
+    let spec = json!({"rules": [rule("*.a.com", path("/", "web", &backend)), rule("b.com", path("/", "web", &backend))]});
+    let front = ingress("front", spec);
+    let mut listeners = one(&declared);
+    listeners[0]["domains"][0]["domain"] = json!("*.a.com");
+    for (front, is_served) in [
+        (naming(front.clone(), found(&listeners)), is_served),
+        (front, false),
+    ] {
+        let served = served(&front);
+        let hosts: Vec<_> = served
+            .exposures
+            .iter()
+            .map(|one| one.rule.as_ref().unwrap().path.to_string())
+            .collect();
+        let expected: &[&str] = if is_served {
+            &["*.a.com/", "b.com/"]
+        } else {
+            &["b.com/"]
+        };
+        assert_eq!(hosts, expected);
+        let told = served
+            .problems
+            .iter()
+            .any(|one| one.field == "spec.rules[0].host");
+        assert_eq!(told, !is_served, "{:?}", served.problems);
+        assert_eq!(served.incomplete.is_empty(), is_served);
+    }
+}

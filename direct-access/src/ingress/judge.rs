@@ -11,6 +11,7 @@ use super::tls::{Certificates, certificates};
 use crate::attributes::attributes;
 use crate::deadline::deadline;
 use crate::exposure::{Exposure, Rule, RulePath};
+use crate::listener::{HealthCheck, ListenerParameters};
 use crate::load_balancer::{self, LoadBalancer};
 use crate::names::ingress as own;
 use crate::problem::{Code, Problem};
@@ -208,6 +209,16 @@ struct Work<'a> {
     places: Vec<((Protocol, u16), RulePath)>,
 }
 
+fn wildcard(path: &RulePath) -> Option<&str> {
+    path.domain.as_deref().filter(|host| host.starts_with('*'))
+}
+
+/// Whether its check knows whom to ask for where the host is a wildcard.
+fn asks(parameters: &ListenerParameters) -> bool {
+    let check = parameters.health_check.as_ref();
+    check.is_some_and(HealthCheck::fits_a_wildcard)
+}
+
 impl Work<'_> {
     fn route<'s>(
         &mut self,
@@ -250,6 +261,14 @@ impl Work<'_> {
                 }
                 continue;
             }
+            let parameters = self.configured.of_rule((protocol, at), &path);
+            if let Some(host) = wildcard(&path)
+                && !asks(&parameters)
+            {
+                self.tell(route::unasked(ingress, route, host));
+                self.served.incomplete.insert(protocol.at(at));
+                continue;
+            }
             let certificate = (protocol == Protocol::Https)
                 .then(|| self.certificates.of(path.domain.as_deref()).cloned())
                 .flatten();
@@ -269,7 +288,7 @@ impl Work<'_> {
                 }),
                 target: port.target.clone(),
                 selector: service.selector.clone(),
-                parameters: self.configured.of_rule((protocol, at), &path),
+                parameters,
                 deadline,
             });
         }

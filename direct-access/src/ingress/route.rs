@@ -38,23 +38,33 @@ pub(super) fn path(ingress: &IngressFacts, route: &RouteFacts) -> Result<RulePat
     Ok(RulePath { domain, url })
 }
 
-fn check_host(ingress: &IngressFacts, route: &RouteFacts, host: &str) -> Result<(), Box<Problem>> {
+/// What is wrong with a wildcard whose check does not say whom to ask for.
+pub(super) fn unasked(ingress: &IngressFacts, route: &RouteFacts, host: &str) -> Problem {
+    let accepted = "a health check asks for one host and cannot ask for a wildcard; name one with httpCheckDomain (or \
+                    checkType: TCP) for this domain and path in the TkeServiceConfig of the annotation \
+                    ingress.cloud.tencent.com/tke-service-config, or name the hosts one by one";
+    ingress.problem(&host_field(route), host, accepted)
+}
+
+fn host_field(route: &RouteFacts) -> String {
     let rule = route.field.split(".http").next().unwrap_or_default();
-    let field = format!("{rule}.host");
-    if host.starts_with("*.") {
-        let accepted = "a health check asks for one domain and cannot ask for a wildcard; name the hosts one by one";
-        return Err(Box::new(ingress.problem(&field, host, accepted)));
-    }
+    format!("{rule}.host")
+}
+
+fn check_host(ingress: &IngressFacts, route: &RouteFacts, host: &str) -> Result<(), Box<Problem>> {
+    let field = host_field(route);
+    let domain = host.strip_prefix("*.").unwrap_or(host);
     let label = |label: &str| {
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
         let bytes = label.as_bytes();
         bytes.iter().all(|b| inner(*b)) && edge(bytes.first()) && edge(bytes.last())
     };
-    if host.len() <= LONGEST_DOMAIN && host.contains('.') && host.split('.').all(label) {
+    if host.len() <= LONGEST_DOMAIN && domain.contains('.') && domain.split('.').all(label) {
         return Ok(());
     }
-    let accepted = "accepted is a domain of lower-case letters, digits, - and at least one dot, at most 80 characters";
+    let accepted = "accepted is a domain of lower-case letters, digits, - and at least one dot, at most 80 characters, \
+                    or *. before one";
     Err(Box::new(
         ingress.problem(&field, host, accepted).coded(Code::Host),
     ))

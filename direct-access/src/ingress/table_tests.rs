@@ -285,7 +285,10 @@ fn paths_refused(#[case] value: String) {
 #[case("A.com", "E4052")]
 #[case("a_b.com", "E4052")]
 #[case("-a.com", "E4052")]
-#[case("*.a.com", "wildcard")]
+#[case("*.a.com", "httpCheckDomain")]
+#[case("*.com", "E4052")]
+#[case("a.*.com", "E4052")]
+#[case("*", "E4052")]
 fn hosts_refused(#[case] host: &str, #[case] told: &str) {
     let spec = json!({"rules": [rule(host, path("/", "web", &json!({"number": 80})))]});
     let served = served(&ingress("front", spec));

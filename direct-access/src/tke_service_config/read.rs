@@ -198,11 +198,10 @@ fn overlap(rule: &L7Rule, part: &mut Part<'_>) {
 fn wildcard(domain: &str, rule: &mut L7Rule, part: &mut Part<'_>) {
     let check = rule.parameters.health_check.as_ref();
     let on = check.is_some_and(|check| check.health_switch != Some(0));
-    let named = check.is_some_and(|check| check.http_check_domain.is_some());
-    if domain.starts_with('*') && on && !named {
+    let fits = check.is_some_and(HealthCheck::fits_a_wildcard);
+    if domain.starts_with('*') && on && !fits {
         rule.parameters.health_check = None;
-        let why =
-            "a wildcard domain's check needs healthCheck.httpCheckDomain, one that matches it";
+        let why = "a wildcard domain's check needs healthCheck.httpCheckDomain, one that matches it, or checkType: TCP";
         part.tell("healthCheck.httpCheckDomain", "absent", why);
     }
 }

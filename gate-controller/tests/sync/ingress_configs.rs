@@ -22,18 +22,22 @@ fn fronted() -> Hamlet {
 }
 
 fn lead(hamlet: &Hamlet, config: &str) {
+    lead_host(hamlet, config, "a.example");
+}
+
+fn lead_host(hamlet: &Hamlet, config: &str, host: &str) {
     let path = |path: &str| {
         json!({"path": path, "pathType": "Prefix",
             "backend": {"service": {"name": "web", "port": {"number": 80}}}})
     };
-    let certificate = r#"[{"hosts":["a.example"],"qcloud_cert_id":["cert-a"]}]"#;
+    let certificate = json!([{"hosts": [host], "qcloud_cert_id": ["cert-a"]}]).to_string();
     let front = json!({
         "metadata": {"namespace": "shop", "name": "front", "uid": "uid-front", "annotations": {
             "ingress.cloud.tencent.com/direct-access": "true",
             "kubernetes.io/ingress.existLbId": LOAD_BALANCER,
             "ingress.cloud.tencent.com/certificate": certificate,
             "ingress.cloud.tencent.com/tke-service-config": config}},
-        "spec": {"rules": [{"host": "a.example", "http": {"paths": [path("/"), path("/shop")]}}]}});
+        "spec": {"rules": [{"host": host, "http": {"paths": [path("/"), path("/shop")]}}]}});
     let front = IngressFacts::prune(serde_json::from_value(front).unwrap());
     let key = Key::new("shop", "front");
     hamlet.cluster.on_ingress(Change::Applied(key, front));
@@ -41,7 +45,11 @@ fn lead(hamlet: &Hamlet, config: &str) {
 
 /// The config says this of `a.example` on port 443 of HTTPS.
 fn declare(hamlet: &Hamlet, domain: &Value) {
-    let mut whole = json!({"domain": "a.example"});
+    declare_of(hamlet, "a.example", domain);
+}
+
+fn declare_of(hamlet: &Hamlet, host: &str, domain: &Value) {
+    let mut whole = json!({"domain": host});
     let fields = domain.as_object().unwrap().clone();
     whole.as_object_mut().unwrap().extend(fields);
     let listener = json!({"protocol": "HTTPS", "port": 443, "domains": [whole]});
@@ -190,6 +198,33 @@ async fn rules_are_made_as_declared_and_what_is_refused_keeps_nothing_else_back(
     };
     while_it_works(&hamlet.world, Box::pin(story)).await;
     assert_eq!(hamlet.world.calls("CreateRule"), 1);
+}
+
+/// The API refuses a rule for a wildcard whose check names no host: it is made once the object names one.
+#[tokio::test(start_paused = true)]
+async fn a_wildcard_is_served_once_its_check_has_a_host_to_ask_for() {
+    let hamlet = fronted();
+    lead_host(&hamlet, "tuned", "*.a.example");
+    let check = json!({"enable": true, "httpCheckDomain": "www.a.example"});
+    let both = ["/", "/shop"].map(|url| json!({"url": url, "healthCheck": check}));
+    let story = async {
+        let told = hamlet.settle().await.concat();
+        assert!(
+            told.contains("*.a.example") && told.contains("httpCheckDomain"),
+            "{told}"
+        );
+        assert_eq!(hamlet.world.calls("CreateRule"), 0);
+        declare_of(&hamlet, "*.a.example", &json!({ "rules": both }));
+        assert_eq!(hamlet.settle().await, Vec::<String>::new());
+        let asked = rule(
+            &hamlet,
+            "/shop",
+            &["/Domain", "/HealthCheck/HttpCheckDomain"],
+        );
+        assert_eq!(asked, ["*.a.example", "www.a.example"]);
+        assert_eq!(hamlet.world.bound().len(), 4);
+    };
+    while_it_works(&hamlet.world, Box::pin(story)).await;
 }
 
 /// On a listener of somebody else nothing is changed, and what differs is told.
