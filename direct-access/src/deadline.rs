@@ -15,19 +15,22 @@ const SHORTEST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// Reads the annotation; a bad value is told and sets no deadline.
-pub(crate) fn deadline(service: &ServiceFacts) -> Result<Option<Duration>, Problem> {
+pub(crate) fn deadline(service: &ServiceFacts) -> Result<Option<Duration>, Box<Problem>> {
     let Some(value) = service.annotation(names::GATE_DEADLINE) else {
         return Ok(None);
     };
     let read = value.parse::<SignedDuration>().ok();
     let read = read.and_then(|read| Duration::try_from(read).ok());
-    match read.filter(|read| (SHORTEST..=LONGEST).contains(read)) {
-        Some(read) => Ok(Some(read)),
-        None => {
-            let accepted = "accepted is how long a pod waits at most, 30s to 24h, e.g. 10m; none holds until then";
-            Err(service.annotation_problem(names::GATE_DEADLINE, value, accepted))
-        }
+    if let Some(read) = read.filter(|read| (SHORTEST..=LONGEST).contains(read)) {
+        return Ok(Some(read));
     }
+    let accepted =
+        "accepted is how long a pod waits at most, 30s to 24h, e.g. 10m; none holds until then";
+    Err(Box::new(service.annotation_problem(
+        names::GATE_DEADLINE,
+        value,
+        accepted,
+    )))
 }
 
 #[cfg(test)]
@@ -37,7 +40,7 @@ mod tests {
     use super::*;
     use crate::service::tests::service;
 
-    fn read(value: Option<&str>) -> Result<Option<Duration>, Problem> {
+    fn read(value: Option<&str>) -> Result<Option<Duration>, Box<Problem>> {
         let mut service = service("web");
         let value = value.map(|value| (names::GATE_DEADLINE.to_owned(), value.to_owned()));
         service.annotations.extend(value);

@@ -285,7 +285,12 @@ fn by_port(
             annotations::problems(service),
             attributes(&service.words(), load_balancer).1,
             configured.told(not_applied, load_balancer),
-            deadline.clone().err().into_iter().collect(),
+            deadline
+                .clone()
+                .err()
+                .map(|problem| *problem)
+                .into_iter()
+                .collect(),
         ]
         .concat(),
         held: spoken.held,

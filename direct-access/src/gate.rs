@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn what_waits_too_long_is_let_through_and_says_so() {
         let overdue = |binding| Binding {
-            overdue: Some(Duration::from_secs(600)),
+            overdue: Some(Duration::from_mins(10)),
             ..binding
         };
         let good = binding(80, BindingState::Healthy);

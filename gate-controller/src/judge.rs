@@ -395,12 +395,16 @@ mod tests {
             let ledger = BTreeSet::new();
             let wanted = wanted(&asked, &grouped, &settings, &ledger, &made);
             let (views, unselected) = (Views::default(), HashMap::new());
+            let times = Times {
+                now: NOW.parse().unwrap(),
+                unselected: &unselected,
+            };
             let verdict = judge(
                 &wanted.exposures,
                 &grouped,
                 &views,
-                &unselected,
                 settings.conclusion,
+                times,
             );
             verdict.misweighted.len()
         };

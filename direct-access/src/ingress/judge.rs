@@ -247,7 +247,7 @@ impl Work<'_> {
             }
         };
         let deadline = deadline(service).unwrap_or_else(|problem| {
-            self.tell(problem);
+            self.tell(*problem);
             None
         });
         for (protocol, at) in self.listeners.clone() {
