@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clb::{Client, Error, LoadBalancer, LoadBalancerId, Priority};
+use clb::{Client, Error, LoadBalancer, LoadBalancerId, Priority, TaskStatus};
 use tokio::time::Instant;
 
 use super::claims::Claims;
@@ -270,36 +270,53 @@ impl Writer {
         if unread.is_empty() {
             return Ok(None);
         }
-        let at = Instant::now();
         // A gate waits for what this shows.
         let client = &client.with_priority(Priority::Young);
-        let task = async {
-            match &unread.task {
-                Some(task) => client.wait_task(task, CALL_TIMEOUT).await,
-                None => Ok(()),
+        let Some(task) = &unread.task else {
+            return self.sighting(client).await.map(Some);
+        };
+        let status = client.describe_task_status(task);
+        let (status, seen) = tokio::join!(status, self.sighting(client));
+        let seen = seen?;
+        if matches!(status, Ok(TaskStatus::Succeeded)) && self.shows_what_was_made(&seen) {
+            return Ok(Some(seen));
+        }
+        // It was read before the task had ended: whoever believes it makes the same once more.
+        client.wait_task(task, CALL_TIMEOUT).await?;
+        self.sighting(client).await.map(Some)
+    }
+
+    async fn sighting(&self, client: &Client) -> Result<Sighting, Error> {
+        let unread = &self.memory.unread;
+        let at = Instant::now();
+        let (listeners, whole) = match &self.memory.read {
+            Some((known, _)) if !unread.listeners => {
+                let mut known = known.clone();
+                observe::targets(client, &self.id, &mut known, &unread.touched).await?;
+                (known, false)
+            }
+            _ => {
+                let own = self.memory.address.as_deref();
+                (observe::listeners(client, &self.id, own).await?, true)
             }
         };
-        let read = async {
-            match &self.memory.read {
-                Some((known, _)) if !unread.listeners => {
-                    let mut known = known.clone();
-                    observe::targets(client, &self.id, &mut known, &unread.touched)
-                        .await
-                        .map(|()| (known, false))
-                }
-                _ => {
-                    let all =
-                        observe::listeners(client, &self.id, self.memory.address.as_deref()).await;
-                    all.map(|all| (all, true))
-                }
-            }
-        };
-        let ((), (listeners, whole)) = futures::try_join!(task, read)?;
-        Ok(Some(Sighting {
+        Ok(Sighting {
             listeners,
             at,
             whole,
-        }))
+        })
+    }
+
+    /// Listeners and rules that should be there by now are.
+    fn shows_what_was_made(&self, seen: &Sighting) -> bool {
+        self.memory.expected.iter().all(|expected| {
+            let mut all = seen.listeners.iter();
+            let found = all.find(|listener| listener.id == expected.id);
+            found.is_some_and(|found| {
+                let there = |id: &str| found.rules.iter().any(|rule| rule.id == id);
+                expected.rules.iter().all(|rule| there(&rule.id))
+            })
+        })
     }
 
     pub(super) fn take_in(&mut self, seen: Sighting) {
