@@ -1,6 +1,6 @@
 //! The planner itself: one look at every listener and rule, then the operations in their order.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         facts,
         plan: Plan::default(),
         next: Next::default(),
+        waiting: BTreeSet::new(),
     };
     for listener in facts.observed {
         builder.listener(listener);
@@ -39,6 +40,8 @@ struct Builder<'a> {
     facts: &'a Facts<'a>,
     plan: Plan,
     next: Next,
+    /// Where a listener is to be replaced and the new one's certificates are not known.
+    waiting: BTreeSet<Slot>,
 }
 
 /// What is to be done, by kind.
@@ -76,6 +79,9 @@ impl<'a> Builder<'a> {
             self.hold(slot, held);
             return;
         }
+        if let (Some(desired), None) = (desired, wanted) {
+            self.await_certificates(slot, desired);
+        }
         self.group(&Group {
             slot,
             listener: &listener.id,
@@ -91,6 +97,22 @@ impl<'a> Builder<'a> {
             next.unchanged
                 .into_iter()
                 .for_each(|told| self.unchanged(slot, told));
+        }
+    }
+
+    /// What serves is not taken away for rules that cannot be made yet.
+    fn await_certificates(&mut self, slot: Slot, desired: &DesiredListener) {
+        for (key, rule) in &desired.rules {
+            match &rule.certificate {
+                Certified::NotNeeded | Certified::Known(_) | Certified::Assumed => {}
+                Certified::Sought => {
+                    self.waiting.insert(slot);
+                }
+                Certified::Unknown(why) => {
+                    self.waiting.insert(slot);
+                    self.hold(slot, Held::Uncertified(key.clone(), why.clone()));
+                }
+            }
         }
     }
 
@@ -394,7 +416,7 @@ impl<'a> Builder<'a> {
     }
 
     fn incomplete(&self, slot: Slot) -> bool {
-        self.facts.desired.incomplete.contains(&slot)
+        self.facts.desired.incomplete.contains(&slot) || self.waiting.contains(&slot)
     }
 
     fn missing(&mut self, slot: Slot, wanted: &DesiredListener) {

@@ -1,10 +1,14 @@
 //! How rules of a listener are followed: certificates, the default host, and listeners of others.
 
+use std::sync::Arc;
+
 use direct_access::listener::ListenerParameters;
+use direct_access::ownership::Tag;
 use direct_access::{CertificateId, ObjectRef, Owner, Protocol};
 
 use super::*;
-use crate::desired::{Certified, DesiredListener, DesiredRule, RuleKey};
+use crate::desired::{Certified, DesiredListener, DesiredRule, Others, RuleKey};
+use crate::pod::Fate;
 
 fn us() -> ClusterId {
     ClusterId::new("us")
@@ -345,4 +349,62 @@ fn no_rule_is_made_on_a_listener_of_others() {
         "{told}"
     );
     assert_eq!(planned(&Desired::default(), &clb).operations, []);
+}
+
+/// Over TCP, with two pods, one of which is gone.
+fn at_layer_4() -> ObservedListener {
+    let target = |number: u8, uid: &str| ObservedTarget {
+        address: ([10, 0, 0, number].into(), 8080),
+        weight: 10,
+        tag: Some(Tag {
+            cluster: us(),
+            pod_uid: uid.to_owned(),
+        }),
+    };
+    ObservedListener {
+        id: "lbl-old".to_owned(),
+        port: 443,
+        protocol: "TCP".to_owned(),
+        name: Some(us().listener_name()),
+        health: HealthCheck::default(),
+        parameters: ListenerParameters::default(),
+        targets: vec![target(1, "uid-live"), target(2, "uid-gone")],
+        rules: vec![],
+    }
+}
+
+#[rstest::rstest]
+#[case::sought(Certified::Sought, false, 0)]
+#[case::unknown(Certified::Unknown("no such Secret".to_owned()), false, 1)]
+#[case::known(Certified::Known(id("cert-a")), true, 0)]
+fn what_serves_makes_room_once_every_certificate_is_known(
+    #[case] certificate: Certified,
+    #[case] makes_room: bool,
+    #[case] held: usize,
+) {
+    let of_a = DesiredRule {
+        certificate,
+        ..DesiredRule::default()
+    };
+    let mut wanted = desired([
+        (key("a.example", "/"), of_a),
+        (key("b.example", "/"), rule("cert-b")),
+    ]);
+    wanted.others = Arc::new(Others {
+        fates: [("uid-live".to_owned(), Fate::Live)].into(),
+        ..Others::default()
+    });
+    let mut clb = vec![at_layer_4()];
+    let plan = planned(&wanted, &clb);
+    let gone = matches!(&plan.operations[..], [.., Operation::Deregister(all)] if all.len() == 1);
+    assert!(gone, "{:?}", plan.operations);
+    let drains = |one: &Operation| matches!(one, Operation::Weigh(_));
+    assert_eq!(plan.operations.iter().any(drains), makes_room);
+    let all = plan.held.get(&Protocol::Https.at(443));
+    assert_eq!(all.map_or(0, Vec::len), held);
+    if !makes_room {
+        settle(&wanted, &mut clb);
+        assert_eq!((clb.len(), clb[0].targets.len()), (1, 1));
+        assert_eq!(clb[0].id, "lbl-old");
+    }
 }
