@@ -1,6 +1,6 @@
 //! What is ours: [`exposures()`] judges one Service. Webhook and controller ask nobody else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -97,6 +97,8 @@ pub struct Served {
     pub problems: Vec<Problem>,
     /// Ports that cannot be read: what is there on the CLB stays as it is.
     pub held: Vec<Slot>,
+    /// Listeners of which a host cannot be read: what is there of running pods stays until it can.
+    pub incomplete: BTreeSet<Slot>,
 }
 
 /// Why a Service is not ours.
@@ -266,20 +268,30 @@ fn by_port(
         .map(|one| (one.protocol, one.port))
         .collect();
     let not_applied = configured.not_applied(parameters, &ports, &spoken.held);
-    let exposure = |one: SpokenPort| Exposure {
+    let exposure = |one: &SpokenPort, rule: Option<Rule>| Exposure {
         owner: service.owner(),
         service: service.object(),
         load_balancer: load_balancer.clone(),
         protocol: one.protocol,
         port: one.port,
-        rule: None,
-        target: one.target,
+        target: one.target.clone(),
         selector: service.selector.clone(),
-        parameters: configured.over(parameters.of(one.protocol), one.protocol, one.port),
         deadline: deadline.as_ref().ok().copied().flatten(),
+        parameters: match &rule {
+            Some(_) => parameters.of(one.protocol).forwarding(),
+            None => configured.over(parameters.of(one.protocol), one.protocol, one.port),
+        },
+        rule,
+    };
+    let of_port = |one: &SpokenPort| -> Vec<_> {
+        if one.rules.is_empty() {
+            return vec![exposure(one, None)];
+        }
+        let rules = one.rules.iter().cloned();
+        rules.map(|rule| exposure(one, Some(rule))).collect()
     };
     let served = Served {
-        exposures: spoken.ports.into_iter().map(exposure).collect(),
+        exposures: spoken.ports.iter().flat_map(of_port).collect(),
         problems: [
             spoken.problems,
             annotations::problems(service),
@@ -294,6 +306,7 @@ fn by_port(
         ]
         .concat(),
         held: spoken.held,
+        incomplete: spoken.incomplete,
     };
     if served.exposures.is_empty() {
         let first = served.problems.into_iter().next();
@@ -351,6 +364,51 @@ mod tests {
             ]
         );
         assert!(served.problems.is_empty());
+    }
+
+    #[test]
+    fn each_host_of_a_layer_7_port_is_an_exposure() {
+        let mut ours = service("web");
+        let port = |port| PortFacts {
+            port,
+            ..service("web").ports[0].clone()
+        };
+        ours.ports.push(port(443));
+        ours.ports.push(port(81));
+        let mut say = |key: &str, text: &str| ours.annotations.insert(key.into(), text.into());
+        say(
+            names::SPECIFY_PROTOCOL,
+            r#"{"80":{"protocol":["HTTP"],"hosts":{"a.com":{},"b.com":{}}},
+                "443":{"protocol":["HTTPS"],"hosts":{"a.com":{"tls":"cert"},"*.b.com":{}}}}"#,
+        );
+        say(
+            names::LISTENER_PARAMETERS,
+            r#"{"HealthCheck":{"IntervalTime":3,"CheckPort":81},"Scheduler":"LEAST_CONN","DeregisterTargetRst":true}"#,
+        );
+        let Judgement::Served(served) = judged(&ours) else {
+            panic!("not served")
+        };
+        let shown = |one: &Exposure| {
+            let rule = one.rule.as_ref().map(|rule| rule.path.to_string());
+            let place = format!("{} {}", one.slot(), rule.unwrap_or_default());
+            let check = one.parameters.health_check.clone().unwrap_or_default();
+            let parameters = &one.parameters;
+            assert_eq!(parameters.scheduler.as_deref(), Some("LEAST_CONN"));
+            let reset = parameters.deregister_target_rst.is_some();
+            (place, check.interval_time, check.check_port, reset)
+        };
+        let rule = |place: &str| (place.to_owned(), Some(3), None, false);
+        let expected = [
+            rule("TCP:80 a.com/"),
+            rule("TCP:80 b.com/"),
+            rule("TCP:443 a.com/"),
+            ("TCP:81 ".to_owned(), Some(3), Some(81), true),
+        ];
+        let shown: Vec<_> = served.exposures.iter().map(shown).collect();
+        assert_eq!(shown, expected);
+        assert_eq!(served.problems.len(), 1, "{:?}", served.problems);
+        assert_eq!(served.incomplete, [Protocol::Https.at(443)].into());
+        assert_eq!(served.held, []);
     }
 
     #[rstest]

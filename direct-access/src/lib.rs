@@ -11,6 +11,7 @@ pub mod condition;
 mod deadline;
 pub mod exposure;
 pub mod gate;
+mod host;
 pub mod index;
 pub mod ingress;
 pub mod inject;

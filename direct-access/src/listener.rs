@@ -183,6 +183,9 @@ impl HealthCheck {
     }
 
     fn of(&self, protocol: Protocol) -> Self {
+        if !protocol.has_own_targets() {
+            return self.of_rule();
+        }
         let udp = protocol == Protocol::Udp;
         match self.check_type.as_deref() {
             Some("CUSTOM") => self.clone(),
@@ -202,6 +205,21 @@ impl HealthCheck {
                 ..self.clone()
             },
             _ => self.clone(),
+        }
+    }
+
+    /// A rule is checked over HTTP or TCP, at the target's own port; its own host is asked where none is
+    /// named.
+    fn of_rule(&self) -> Self {
+        let kind = self.check_type.clone();
+        Self {
+            check_type: kind.filter(|kind| matches!(kind.as_str(), "HTTP" | "TCP")),
+            check_port: None,
+            http_version: None,
+            context_type: None,
+            send_context: None,
+            recv_context: None,
+            ..self.clone()
         }
     }
 
@@ -378,6 +396,15 @@ mod tests {
     #[case(Protocol::Udp, r#"{"CheckType":"CUSTOM"}"#, Some("CUSTOM"), None)]
     #[case(Protocol::Tcp, r#"{"CheckType":"CUSTOM"}"#, Some("CUSTOM"), None)]
     #[case(Protocol::Tcp, r#"{"CheckType":"PING"}"#, None, None)]
+    #[case(
+        Protocol::Http,
+        r#"{"CheckType":"HTTP","HttpCode":2}"#,
+        Some("HTTP"),
+        Some(2)
+    )]
+    #[case(Protocol::Https, r#"{"CheckType":"TCP"}"#, Some("TCP"), None)]
+    #[case(Protocol::Http, r#"{"CheckType":"CUSTOM"}"#, None, None)]
+    #[case(Protocol::Http, r#"{"HttpCode":2,"CheckPort":81}"#, None, Some(2))]
     fn each_protocol_takes_what_it_knows(
         #[case] protocol: Protocol,
         #[case] check: &str,

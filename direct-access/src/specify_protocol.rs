@@ -4,11 +4,17 @@
 //! A port that cannot be read stays as it is on the CLB, and the other ports are served: a typing error
 //! must not turn a running UDP listener into one of TCP.
 
-use std::collections::BTreeMap;
+mod hosts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::exposure::Reason;
+use self::hosts::{Hosts, hosts};
+use crate::exposure::{Reason, Rule};
 use crate::listener::ListenerParameters;
 use crate::names;
 use crate::problem::Problem;
@@ -24,6 +30,8 @@ pub(crate) struct Spoken {
     pub(crate) problems: Vec<Problem>,
     /// Where everything stays as it is until then.
     pub(crate) held: Vec<Slot>,
+    /// Where a host could not be read: what is there of running pods stays until it can.
+    pub(crate) incomplete: BTreeSet<Slot>,
 }
 
 /// A port to serve.
@@ -32,6 +40,8 @@ pub(crate) struct SpokenPort {
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
     pub(crate) target: TargetPort,
+    /// At layer 7 one for each host; none at layer 4.
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// What the annotation says of a port (TKE's own form).
@@ -40,15 +50,20 @@ pub(crate) struct SpokenPort {
 struct Entry {
     protocol: Vec<String>,
     tls: Option<String>,
-    hosts: Option<BTreeMap<String, Host>>,
+    hosts: Option<BTreeMap<String, Value>>,
 }
 
-/// Of a layer-7 listener: a Service has none here.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Host {
-    #[serde(rename = "tls")]
-    _tls: Option<String>,
+/// A port that the annotation speaks of.
+struct Port<'a> {
+    service: &'a ServiceFacts,
+    number: u16,
+    parameters: &'a ListenerParameters,
+}
+
+/// An entry that was read.
+struct Said {
+    protocols: Vec<Protocol>,
+    hosts: Hosts,
 }
 
 const ACCEPTED: &str =
@@ -65,7 +80,14 @@ pub(crate) fn spoken(
         match entries.get(&port.port.to_string()) {
             None => spoken.own(service, port),
             Some(_) if spoken.knows(port.port) => {}
-            Some(entry) => spoken.specified(service, port.port, entry, parameters),
+            Some(entry) => {
+                let port = Port {
+                    service,
+                    number: port.port,
+                    parameters,
+                };
+                spoken.specified(&port, entry);
+            }
         }
     }
     entries.retain(|key, _| service.ports.iter().all(|one| one.port.to_string() != *key));
@@ -84,7 +106,7 @@ pub(crate) fn spoken(
     Ok(spoken)
 }
 
-type Entries = BTreeMap<String, serde_json::Value>;
+type Entries = BTreeMap<String, Value>;
 
 /// What does not parse at all says nothing of any port: then the whole Service stays as it is.
 fn entries(service: &ServiceFacts) -> Result<Entries, Reason> {
@@ -110,47 +132,49 @@ impl Spoken {
                 return;
             }
         };
-        self.add(protocol, port.port, port.target.clone());
+        self.add(SpokenPort {
+            protocol,
+            port: port.port,
+            target: port.target.clone(),
+            rules: vec![],
+        });
     }
 
-    fn specified(
-        &mut self,
-        service: &ServiceFacts,
-        port: u16,
-        entry: &serde_json::Value,
-        parameters: &ListenerParameters,
-    ) {
-        match protocols(entry, parameters) {
-            Ok(protocols) => {
-                for protocol in protocols {
-                    if let Some(target) = target(service, protocol.at(port)) {
-                        self.add(protocol, port, target);
-                    }
-                }
+    fn specified(&mut self, of: &Port<'_>, entry: &Value) {
+        let said = match of.read(entry) {
+            Ok(said) => said,
+            Err(problems) => {
+                self.problems.extend(problems);
+                let held = [Space::Stream, Space::Datagram];
+                let port = of.number;
+                self.held.extend(held.map(|space| Slot { space, port }));
+                return;
             }
-            Err((value, accepted)) => {
-                let key = port.to_string();
-                self.problems
-                    .push(problem(service, &key, &value, &accepted));
-                self.held
-                    .extend([Space::Stream, Space::Datagram].map(|space| Slot { space, port }));
+        };
+        for protocol in said.protocols {
+            let slot = protocol.at(of.number);
+            let layer7 = !protocol.has_own_targets();
+            if layer7 && said.hosts.incomplete {
+                self.incomplete.insert(slot);
+            }
+            if let Some(target) = target(of.service, slot) {
+                let rules = said.hosts.rules.iter().filter(|_| layer7);
+                self.add(SpokenPort {
+                    protocol,
+                    port: of.number,
+                    target,
+                    rules: rules.cloned().collect(),
+                });
             }
         }
+        self.problems.extend(said.hosts.problems);
     }
 
     /// The first of a slot has it: the API server lets no Service name a port and protocol twice.
-    fn add(&mut self, protocol: Protocol, port: u16, target: TargetPort) {
-        let slot = protocol.at(port);
-        if self
-            .ports
-            .iter()
-            .all(|known| known.protocol.at(known.port) != slot)
-        {
-            self.ports.push(SpokenPort {
-                protocol,
-                port,
-                target,
-            });
+    fn add(&mut self, port: SpokenPort) {
+        let slot = |port: &SpokenPort| port.protocol.at(port.port);
+        if self.ports.iter().all(|known| slot(known) != slot(&port)) {
+            self.ports.push(port);
         }
     }
 
@@ -169,11 +193,43 @@ fn target(service: &ServiceFacts, slot: Slot) -> Option<TargetPort> {
         .map(|one| one.target.clone())
 }
 
+impl Port<'_> {
+    /// What an entry says; or what the user should mend before the port can be served.
+    fn read(&self, entry: &Value) -> Result<Said, Vec<Problem>> {
+        let told = |(value, accepted): (String, String)| vec![self.problem(&value, &accepted)];
+        let (protocols, entry) = protocols(entry, self.parameters).map_err(told)?;
+        let layer7 = protocols.iter().find(|one| !one.has_own_targets());
+        let hosts = match layer7 {
+            None => Hosts::default(),
+            Some(layer7) => {
+                let tls = entry.tls.as_deref().filter(|tls| !tls.is_empty());
+                let said = entry.hosts.unwrap_or_default();
+                hosts(self, *layer7, &said, tls)
+            }
+        };
+        if layer7.is_some() && hosts.rules.is_empty() {
+            return Err(hosts.problems);
+        }
+        Ok(Said { protocols, hosts })
+    }
+
+    fn problem(&self, value: &str, accepted: &str) -> Problem {
+        self.problem_at("", value, accepted)
+    }
+
+    /// Of a part of its entry.
+    fn problem_at(&self, part: &str, value: &str, accepted: &str) -> Problem {
+        let mut problem = problem(self.service, &self.number.to_string(), value, accepted);
+        problem.field.push_str(part);
+        problem
+    }
+}
+
 /// The protocols of an entry; or what was read and what is accepted.
 fn protocols(
-    entry: &serde_json::Value,
+    entry: &Value,
     parameters: &ListenerParameters,
-) -> Result<Vec<Protocol>, (String, String)> {
+) -> Result<(Vec<Protocol>, Entry), (String, String)> {
     let shown = || entry.to_string();
     let entry: Entry = serde_json::from_value(entry.clone())
         .map_err(|error| (shown(), format!("it does not parse ({error}); {ACCEPTED}")))?;
@@ -181,8 +237,9 @@ fn protocols(
     for name in &entry.protocol {
         let protocol = protocol(name).map_err(|accepted| (name.clone(), accepted.to_owned()))?;
         if let Some(other) = all.iter().find(|known| known.space() == protocol.space()) {
-            let accepted =
-                format!("{other} and {protocol} cannot share a port; TCP (or TCP_SSL) and UDP can");
+            let accepted = format!(
+                "{other} and {protocol} cannot share a port; UDP and one of TCP, TCP_SSL, HTTP and HTTPS can"
+            );
             return Err((shown(), accepted));
         }
         all.push(protocol);
@@ -193,8 +250,8 @@ fn protocols(
             "at least one protocol is needed, e.g. [\"TCP\"]".to_owned(),
         ));
     }
-    encrypted(&all, &entry, parameters)?;
-    Ok(all)
+    fits(&all, &entry, parameters)?;
+    Ok((all, entry))
 }
 
 fn protocol(name: &str) -> Result<Protocol, &'static str> {
@@ -202,34 +259,37 @@ fn protocol(name: &str) -> Result<Protocol, &'static str> {
         "TCP" => Ok(Protocol::Tcp),
         "UDP" => Ok(Protocol::Udp),
         "TCP_SSL" => Ok(Protocol::TcpSsl),
-        "HTTP" | "HTTPS" => Err(
-            "a Service is served at layer 4 here (TCP, UDP, TCP_SSL); write an Ingress of class qcloud for HTTP and HTTPS",
-        ),
-        "QUIC" => Err("QUIC is not served by clb-gate; accepted are TCP, UDP and TCP_SSL"),
-        _ => Err("accepted are TCP, UDP and TCP_SSL"),
+        "HTTP" => Ok(Protocol::Http),
+        "HTTPS" => Ok(Protocol::Https),
+        "QUIC" => {
+            Err("QUIC is not served by clb-gate; accepted are TCP, UDP, TCP_SSL, HTTP and HTTPS")
+        }
+        _ => Err("accepted are TCP, UDP, TCP_SSL, HTTP and HTTPS"),
     }
 }
 
-/// TLS needs a certificate. It is named by its id: a Service's Secrets are not read.
-fn encrypted(
+/// Hosts are of layer 7, and TLS at layer 4 needs a certificate that is named by its id.
+fn fits(
     all: &[Protocol],
     entry: &Entry,
     parameters: &ListenerParameters,
 ) -> Result<(), (String, String)> {
-    const REMEDY: &str = "name the certificate by its id instead, in the annotation \
+    const REMEDY: &str = "name the certificate by its id, in the annotation \
         service.kubernetes.io/service.listenerParameters: {\"Certificate\":{\"CertId\":\"abcd1234\"}}";
-    if let Some(host) = entry.hosts.as_ref().and_then(|all| all.keys().next()) {
-        let accepted = "hosts belong to HTTP and HTTPS; write an Ingress of class qcloud for them";
-        return Err((host.clone(), accepted.to_owned()));
+    let layer4 = all.iter().all(|one| one.has_own_targets());
+    let host = entry.hosts.as_ref().and_then(|all| all.keys().next());
+    if let (true, Some(host)) = (layer4, host) {
+        return Err((
+            host.clone(),
+            "hosts belong to HTTP and HTTPS; leave them out, or change the protocol".to_owned(),
+        ));
     }
     let named = parameters.certificate.is_some();
     match &entry.tls {
         _ if !all.contains(&Protocol::TcpSsl) || named => Ok(()),
         Some(secret) => Err((
             secret.clone(),
-            format!(
-                "Secrets are not read for Services, so that clb-gate needs no right to; {REMEDY}"
-            ),
+            format!("the Secret of a TCP_SSL port is not read; {REMEDY}"),
         )),
         None => Err((
             "TCP_SSL".to_owned(),
@@ -241,117 +301,4 @@ fn encrypted(
 fn problem(service: &ServiceFacts, port: &str, value: &str, accepted: &str) -> Problem {
     let field = format!("metadata.annotations[{}][{port}]", names::SPECIFY_PROTOCOL);
     service.problem(&field, value, accepted)
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-
-    use super::*;
-    use crate::service::tests::service;
-
-    fn with(text: Option<&str>) -> ServiceFacts {
-        let mut service = service("web");
-        let pair = text.map(|text| (names::SPECIFY_PROTOCOL.to_owned(), text.to_owned()));
-        service.annotations.extend(pair);
-        service
-    }
-
-    fn certificate() -> ListenerParameters {
-        ListenerParameters::parse(r#"{"Certificate":{"CertId":"abcd1234"}}"#).unwrap()
-    }
-
-    fn served(service: &ServiceFacts, parameters: &ListenerParameters) -> Vec<String> {
-        let spoken = spoken(service, parameters).unwrap();
-        let shown = |one: &SpokenPort| format!("{}:{}>{}", one.protocol, one.port, one.target);
-        spoken.ports.iter().map(shown).collect()
-    }
-
-    #[rstest]
-    #[case::absent(None, &["TCP:80>8080"])]
-    #[case::same(Some(r#"{"80":{"protocol":["TCP"]}}"#), &["TCP:80>8080"])]
-    #[case::other(Some(r#"{"80":{"protocol":["UDP"]}}"#), &["UDP:80>8080"])]
-    #[case::both(Some(r#"{"80":{"protocol":["TCP","UDP"]}}"#), &["TCP:80>8080", "UDP:80>8080"])]
-    #[case::tls(Some(r#"{"80":{"protocol":["TCP_SSL"]}}"#), &["TCP_SSL:80>8080"])]
-    #[case::tls_and_udp(Some(r#"{"80":{"protocol":["TCP_SSL","UDP"]}}"#), &["TCP_SSL:80>8080", "UDP:80>8080"])]
-    #[case::nothing(Some("{}"), &["TCP:80>8080"])]
-    fn good_values_are_served(#[case] text: Option<&str>, #[case] expected: &[&str]) {
-        let service = with(text);
-        assert_eq!(served(&service, &certificate()), expected);
-        assert_eq!(spoken(&service, &certificate()).unwrap().problems, []);
-    }
-
-    /// The other port goes on as its Service says, and the bad one keeps what it has on the CLB.
-    #[rstest]
-    #[case(r#"{"80":{"protocol":["SCTP"]}}"#, "TCP, UDP and TCP_SSL")]
-    #[case(r#"{"80":{"protocol":["tcp"]}}"#, "\"tcp\"")]
-    #[case(r#"{"80":{"protocol":["QUIC"]}}"#, "QUIC is not served")]
-    #[case(r#"{"80":{"protocol":["HTTP"],"hosts":{"a.com":{}}}}"#, "Ingress")]
-    #[case(
-        r#"{"80":{"protocol":["TCP"],"hosts":{"a.com":{}}}}"#,
-        "hosts belong to HTTP"
-    )]
-    #[case(r#"{"80":{"protocol":[]}}"#, "at least one")]
-    #[case(r#"{"80":{"protocol":"TCP"}}"#, "does not parse")]
-    #[case(r#"{"80":{"protocols":["TCP"]}}"#, "protocols")]
-    #[case(r#"{"80":{"protocol":["TCP","TCP_SSL"]}}"#, "cannot share")]
-    #[case(r#"{"80":{"protocol":["TCP_SSL"]}}"#, "needs a certificate")]
-    #[case(
-        r#"{"80":{"protocol":["TCP_SSL"],"tls":"cert-secret"}}"#,
-        "\"cert-secret\""
-    )]
-    fn a_bad_port_is_told_and_held_and_the_others_are_served(
-        #[case] text: &str,
-        #[case] told: &str,
-    ) {
-        let mut service = with(Some(text));
-        let other = PortFacts {
-            port: 81,
-            ..service.ports[0].clone()
-        };
-        service.ports.push(other);
-        let spoken = spoken(&service, &ListenerParameters::default()).unwrap();
-        assert_eq!(
-            served(&service, &ListenerParameters::default()),
-            ["TCP:81>8080"]
-        );
-        assert_eq!(spoken.held, [Protocol::Tcp.at(80), Protocol::Udp.at(80)]);
-        let problem = spoken.problems[0].to_string();
-        for part in ["shop/web", "specify-protocol][80]", told] {
-            assert!(problem.contains(part), "{part} in {problem}");
-        }
-    }
-
-    #[test]
-    fn a_port_that_the_service_lacks_is_told_and_ignored() {
-        let service = with(Some(r#"{"8080":{"protocol":["UDP"]},"web":{}}"#));
-        let spoken = spoken(&service, &ListenerParameters::default()).unwrap();
-        assert_eq!((spoken.ports.len(), spoken.problems.len()), (1, 2));
-        assert_eq!(spoken.held, []);
-        assert!(spoken.problems[0].to_string().contains("has the ports 80"));
-    }
-
-    #[rstest]
-    #[case("TCP")]
-    #[case(r#"["TCP"]"#)]
-    #[case("{")]
-    fn what_is_no_object_holds_the_service(#[case] text: &str) {
-        let reason = spoken(&with(Some(text)), &ListenerParameters::default()).unwrap_err();
-        assert!(reason.holds());
-    }
-
-    #[test]
-    fn two_service_ports_of_one_number_keep_their_own_targets() {
-        let mut dns = with(Some(r#"{"80":{"protocol":["UDP","TCP"]}}"#));
-        let udp = PortFacts {
-            name: None,
-            port: 80,
-            protocol: "UDP".to_owned(),
-            target: TargetPort::Number(5353),
-        };
-        dns.ports.push(udp);
-        assert_eq!(served(&dns, &certificate()), ["UDP:80>5353", "TCP:80>8080"]);
-        dns.annotations.clear();
-        assert_eq!(served(&dns, &certificate()), ["TCP:80>8080", "UDP:80>5353"]);
-    }
 }

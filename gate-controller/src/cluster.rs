@@ -6,8 +6,8 @@ use std::sync::Arc;
 use direct_access::network::{ClusterFacts, NodeFacts};
 use direct_access::tke_service_config::Read;
 use direct_access::{
-    CertificateRef, IngressFacts, IngressJudgement, Kind, ObjectRef, Owner, ServiceFacts, Settings,
-    ingress_exposures,
+    CertificateRef, Exposure, IngressFacts, IngressJudgement, Judgement, Kind, ObjectRef, Owner,
+    ServiceFacts, Settings, exposures, ingress_exposures, names,
 };
 use parking_lot::Mutex;
 use runtime::watch::Offered;
@@ -122,20 +122,33 @@ impl Cluster {
         state.ingresses.values().map(one).collect()
     }
 
-    /// The Secrets that Ingresses of ours name for their certificates.
+    /// The Secrets that objects of ours name for their certificates.
     pub fn named_secrets(&self) -> BTreeSet<ObjectRef> {
-        let mut named = BTreeSet::new();
-        for (_, judgement) in self.judged_ingresses() {
-            let IngressJudgement::Served(served) = judgement else {
-                continue;
-            };
-            let rules = served.exposures.into_iter().filter_map(|one| one.rule);
-            named.extend(rules.filter_map(|rule| match rule.certificate {
-                Some(CertificateRef::Secret(secret)) => Some(secret),
-                Some(CertificateRef::Id(_)) | None => None,
-            }));
-        }
-        named
+        let by_ingresses = self.judged_ingresses().into_iter();
+        let by_ingresses = by_ingresses.map(|(_, judgement)| match judgement {
+            IngressJudgement::Served(served) => served.exposures,
+            IngressJudgement::NotOurs(_) => vec![],
+        });
+        let all = by_ingresses.chain(self.layer7_services()).flatten();
+        let certificates = all.filter_map(|one| one.rule?.certificate);
+        certificates
+            .filter_map(|certificate| match certificate {
+                CertificateRef::Secret(secret) => Some(secret),
+                CertificateRef::Id(_) => None,
+            })
+            .collect()
+    }
+
+    /// What Services ask for that may name a Secret.
+    fn layer7_services(&self) -> Vec<Vec<Exposure>> {
+        let state = self.state.lock();
+        let services = state.services.values();
+        let naming = services.filter(|one| one.annotation(names::SPECIFY_PROTOCOL).is_some());
+        let asked = naming.filter_map(|service| match exposures(service, &state.settings) {
+            Judgement::Served(served) => Some(served.exposures),
+            Judgement::NotOurs(_) => None,
+        });
+        asked.collect()
     }
 
     /// What was read of Secrets.

@@ -10,7 +10,7 @@ use direct_access::listener::ListenerParameters;
 use direct_access::network::Conclusion;
 use direct_access::service::ObjectRef;
 use direct_access::slot::Protocol;
-use direct_access::{CertificateId, Exposure, Kind, Owner, Problem, Rule, Slot};
+use direct_access::{CertificateId, Exposure, Kind, Owner, Problem, Rule, Slot, names};
 
 pub(crate) use asking::unconfirmed;
 pub use asking::{Asked, wanted};
@@ -187,7 +187,7 @@ impl Wanted {
         desired.add(exposure, certificate, targets);
     }
 
-    /// A domain shows one certificate: where two Ingresses name one each, the older's.
+    /// A domain shows one certificate: where two objects name one each, the older's.
     fn settled(&mut self, exposure: &Exposure, own: Certified, load_balancer: &str) -> Certified {
         let desired = self.load_balancers.get(load_balancer);
         let shown = desired.and_then(|desired| desired.shown(exposure));
@@ -203,7 +203,10 @@ impl Wanted {
             .and_then(|rule| rule.path.domain.as_deref());
         let problem = Problem {
             object: exposure.owner.clone(),
-            field: "spec.tls".to_owned(),
+            field: match exposure.owner.kind {
+                Kind::Service => format!("metadata.annotations[{}]", names::SPECIFY_PROTOCOL),
+                Kind::Ingress => "spec.tls".to_owned(),
+            },
             value: domain.unwrap_or_default().to_owned(),
             accepted: format!(
                 "the older {older} names another certificate for this host at {} of CLB {load_balancer}, which is the \
@@ -420,13 +423,15 @@ fn target(pod: &PodRecord, exposure: &Exposure, network: Conclusion) -> Option<D
         address,
         pod: pod.object(),
         pod_uid: pod.uid.clone(),
-        weight: match exposure.rule {
-            Some(_) => pod.rule_weight,
-            None => pod.weight,
+        weight: match exposure.owner.kind {
+            Kind::Ingress => pod.rule_weight,
+            Kind::Service => pod.weight,
         },
     })
 }
 
+#[cfg(test)]
+mod host_tests;
 #[cfg(test)]
 mod ingress_tests;
 

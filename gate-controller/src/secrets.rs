@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use direct_access::{CertificateId, CertificateRef, ObjectRef, Rule};
+use direct_access::{CertificateId, CertificateRef, ObjectRef, Rule, names};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tokio::time::Instant;
@@ -126,9 +126,11 @@ async fn read(client: &Client, secret: &ObjectRef) -> Option<Result<CertificateI
         )),
         Err(error) if error.is_forbidden() => Some(Err(format!(
             "clb-gate may not read it; grant ServiceAccount clb-gate/clb-gate-controller the right to get it by a Role \
-             in namespace {}, or name the certificate's id in the annotation {}",
+             in namespace {}, or name the certificate's id itself, in the annotation {} of an Ingress or {} of a \
+             Service",
             secret.namespace,
-            direct_access::names::ingress::CERTIFICATE
+            names::ingress::CERTIFICATE,
+            names::LISTENER_PARAMETERS
         ))),
         Err(error) => {
             tracing::warn!(%error, "a certificate is not known");

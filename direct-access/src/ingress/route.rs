@@ -2,13 +2,12 @@
 
 use super::facts::{Backend, IngressFacts, RouteFacts};
 use crate::exposure::RulePath;
+use crate::host;
 use crate::problem::{Code, Problem};
 use crate::service::{PortFacts, ServiceFacts};
 
 /// Characters of a path (TKE's documentation; the API takes 200).
 const LONGEST_PATH: usize = 120;
-/// Characters of a domain (API reference of `CreateRule`).
-const LONGEST_DOMAIN: usize = 80;
 
 /// The rule that a route is on the CLB.
 pub(super) fn path(ingress: &IngressFacts, route: &RouteFacts) -> Result<RulePath, Box<Problem>> {
@@ -51,23 +50,15 @@ fn host_field(route: &RouteFacts) -> String {
     format!("{rule}.host")
 }
 
+/// A wildcard passes here: whether its check knows whom to ask for depends on the rule's own set-up.
 fn check_host(ingress: &IngressFacts, route: &RouteFacts, host: &str) -> Result<(), Box<Problem>> {
-    let field = host_field(route);
-    let domain = host.strip_prefix("*.").unwrap_or(host);
-    let label = |label: &str| {
-        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let edge = |b: Option<&u8>| b.is_some_and(|b| *b != b'-');
-        let bytes = label.as_bytes();
-        bytes.iter().all(|b| inner(*b)) && edge(bytes.first()) && edge(bytes.last())
-    };
-    if host.len() <= LONGEST_DOMAIN && domain.contains('.') && domain.split('.').all(label) {
-        return Ok(());
+    match host::check(host) {
+        Ok(()) | Err(host::Fault::Wildcard) => Ok(()),
+        Err(fault) => {
+            let problem = ingress.problem(&host_field(route), host, fault.accepted());
+            Err(Box::new(fault.coded(problem)))
+        }
     }
-    let accepted = "accepted is a domain of lower-case letters, digits, - and at least one dot, at most 80 characters, \
-                    or *. before one";
-    Err(Box::new(
-        ingress.problem(&field, host, accepted).coded(Code::Host),
-    ))
 }
 
 /// The Service and the port that a route leads to.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use direct_access::slot::{Protocol, Space};
 use direct_access::{
-    Exposure, IngressFacts, IngressJudgement, Judgement, LoadBalancer, Problem, ServiceFacts,
-    Settings, Slot, exposures, ingress_exposures,
+    Exposure, IngressFacts, IngressJudgement, Judgement, Kind, LoadBalancer, Problem, ServiceFacts,
+    Settings, Slot, exposures, ingress_exposures, names,
 };
 
 use super::{Certified, Others, PodsByNamespace, Wanted};
@@ -132,6 +132,11 @@ impl<'a> Work<'_, 'a> {
                     self.unseen.extend(id);
                 }
                 self.held_slots.extend(served.held);
+                let first = served.exposures.first();
+                if let Some(id) = first.and_then(|one| one.load_balancer.id()) {
+                    let desired = self.wanted.load_balancers.entry(id.to_owned());
+                    desired.or_default().incomplete.extend(served.incomplete);
+                }
                 self.wanted.tell(&service.owner(), served.problems);
                 self.serve(served.exposures);
             }
@@ -206,7 +211,14 @@ impl<'a> Work<'_, 'a> {
         if let Some((secret, accepted)) = told {
             let problem = Problem {
                 object: exposure.owner.clone(),
-                field: "spec.tls[].secretName".to_owned(),
+                field: match exposure.owner.kind {
+                    Kind::Service => format!(
+                        "metadata.annotations[{}][{}]",
+                        names::SPECIFY_PROTOCOL,
+                        exposure.port
+                    ),
+                    Kind::Ingress => "spec.tls[].secretName".to_owned(),
+                },
                 value: secret,
                 accepted,
                 code: None,

@@ -207,3 +207,29 @@ async fn a_load_balancer_that_is_asked_for_and_made_is_told_from_end_to_end() {
             .all(|action| action.starts_with("Describe"))
     );
 }
+
+/// Whoever looks ahead may not read Secrets, and need not.
+#[tokio::test(start_paused = true)]
+async fn hosts_of_a_service_are_foreseen_without_their_secrets() {
+    let (world, mut server) = (World::new(), ApiServer::new());
+    let services = server.objects.get_mut("/api/v1/services").unwrap();
+    let annotations = services
+        .pointer_mut("/items/0/metadata/annotations")
+        .unwrap();
+    let said = json!({
+        "80": {"protocol": ["HTTP"], "hosts": {"a.com": {}, "b.com": {}}},
+        "81": {"protocol": ["HTTPS"], "hosts": {"a.com": {"tls": "cert-a"}}},
+    });
+    let key = "service.cloud.tencent.com/specify-protocol".to_owned();
+    let annotations = annotations.as_object_mut().unwrap();
+    annotations.insert(key, said.to_string().into());
+    let seen = preview(&world, &server, &[]).await.unwrap();
+    let expected = [
+        (Action::CreateListener, 2),
+        (Action::CreateRule, 3),
+        (Action::Register, 6),
+    ];
+    assert_eq!(seen.summary.changes, expected.into(), "{seen}");
+    let asked = server.asked.lock().clone();
+    assert!(asked.iter().all(|(_, path)| !path.contains("secrets")));
+}

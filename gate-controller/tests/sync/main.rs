@@ -5,6 +5,7 @@
     reason = "a test that meets the unexpected should end"
 )]
 
+mod by_host;
 mod changes;
 mod configs;
 mod faults;
