@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 use crate::stage::{PATIENCE, beside, deployment};
 
+mod hosts;
+
 const A: &str = "a.shop.example";
 const B: &str = "b.shop.example";
 /// A path that is longer than TKE's 120 characters, in one that is told.
@@ -39,6 +41,7 @@ async fn journey(world: &World, console: &Console) -> Result<()> {
         kubectl::apply(&(yaml + &in_namespace(world))).await?;
     }
     apply(world, console, &bad).await?;
+    hosts::declare(world, console).await?;
     for app in ["web", "api"] {
         world.webhooks_gate(app, true).await?;
     }
@@ -46,6 +49,7 @@ async fn journey(world: &World, console: &Console) -> Result<()> {
         kubectl::apply(&deployment(world, app, replicas, "1")).await?;
     }
     told(world, &bad).await?;
+    hosts::told(world).await?;
     kubectl::apply(&rights(world)).await?;
     let web = world.ready("web", 2, PATIENCE).await?;
     let api = world.ready("api", 1, PATIENCE).await?;
@@ -56,6 +60,7 @@ async fn journey(world: &World, console: &Console) -> Result<()> {
     );
 
     shown(world, Some(&doors.vip)).await?;
+    hosts::lead(&doors, "certb001").await?;
     for scheme in ["http", "https"] {
         doors.leads(scheme, (A, "/"), "web-").await?;
         doors.leads(scheme, (A, "/slow?ms=1"), "api-").await?;
@@ -77,9 +82,12 @@ async fn journey(world: &World, console: &Console) -> Result<()> {
     // What the Secret names is shown instead of what it named.
     kubectl::apply(&(secret("certb002") + &in_namespace(world))).await?;
     doors.shows(B, "certb002").await?;
+    hosts::lead(&doors, "certb002").await?;
     ensure!(world.pods("web").await?.len() == 2, "pods went");
 
-    kubectl::run(&["delete", "ingress", "front", "-n", &world.namespace]).await?;
+    for (kind, name) in [("ingress", "front"), ("service", "door")] {
+        kubectl::run(&["delete", kind, name, "-n", &world.namespace]).await?;
+    }
     nothing_is_left(console).await?;
     world.ready("web", 2, PATIENCE).await.map(drop)
 }
@@ -266,7 +274,7 @@ async fn shown(world: &World, address: Option<&str>) -> Result<()> {
 async fn nothing_is_left(console: &Console) -> Result<()> {
     eventually("our listeners are gone", PATIENCE, || async {
         let mut left = vec![];
-        for port in [80, 443] {
+        for port in [80, 443].into_iter().chain(hosts::PORTS) {
             left.extend(console.listener(port).await?.map(|one| one.port));
         }
         Ok(if left.is_empty() {
