@@ -128,6 +128,13 @@ impl Certificate {
             && same_id
             && own.issuer().as_raw() == ca.subject().as_raw()
             && own.verify_signature(Some(ca.public_key())).is_ok()
+            && self.is_strict()
+    }
+
+    /// Whether what stands outside the signature is DER too, and says the same of the algorithm as what is
+    /// signed. Our parser overlooks it; the API server does not, and would trust nothing of such a bundle.
+    fn is_strict(&self) -> bool {
+        rustls::server::ParsedCertificate::try_from(&self.der).is_ok()
     }
 
     /// DER of the public key, for comparing it with a private key's.
