@@ -112,8 +112,8 @@ proptest! {
 fn a_certificate_that_others_could_not_read_is_issued_by_nobody() {
     let (signer, _) = ca(1, now());
     let whole = signer.certificate().der().to_vec();
-    let signed = usize::from(whole[6]) << 8 | usize::from(whole[7]);
-    let tag = 8 + signed + 2;
+    let length = usize::from(whole[6]) << 8 | usize::from(whole[7]);
+    let tag = 8 + length + 2;
     assert_eq!(whole[tag], 6, "an object identifier");
     for (at, value) in [(0, 0x10), (tag - 2, 0x50), (tag, 7)] {
         let mut der = whole.clone();
