@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::problem::Problem;
 use crate::service::ObjectRef;
 
 /// Which kind of object asks.
@@ -56,6 +57,22 @@ impl Owner {
             kind: Kind::Ingress,
             object,
         }
+    }
+
+    /// What its user should mend: the field, what was read there, and what is accepted.
+    pub fn problem(&self, field: &str, value: &str, accepted: &str) -> Problem {
+        Problem {
+            object: self.clone(),
+            field: field.to_owned(),
+            value: value.to_owned(),
+            accepted: accepted.to_owned(),
+            code: None,
+        }
+    }
+
+    /// The same of one of its annotations.
+    pub fn annotation_problem(&self, key: &str, value: &str, accepted: &str) -> Problem {
+        self.problem(&format!("metadata.annotations[{key}]"), value, accepted)
     }
 
     /// Short, where a Service is what is expected: `shop/web`, and `Ingress shop/web` for the other kind.

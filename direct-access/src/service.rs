@@ -173,18 +173,12 @@ impl ServiceFacts {
 
     /// A problem of one of its fields.
     pub fn problem(&self, field: &str, value: &str, accepted: &str) -> Problem {
-        Problem {
-            object: self.owner(),
-            field: field.to_owned(),
-            value: value.to_owned(),
-            accepted: accepted.to_owned(),
-            code: None,
-        }
+        self.owner().problem(field, value, accepted)
     }
 
     /// A problem of one of its annotations.
     pub fn annotation_problem(&self, key: &str, value: &str, accepted: &str) -> Problem {
-        self.problem(&format!("metadata.annotations[{key}]"), value, accepted)
+        self.owner().annotation_problem(key, value, accepted)
     }
 
     pub(crate) fn unreadable(&self, key: &str, value: &str, accepted: &str) -> Reason {

@@ -111,13 +111,8 @@ impl<'a> Words<'a> {
 
     /// A problem of the annotation.
     pub fn problem(&self, word: Word, value: &str, accepted: &str) -> Problem {
-        Problem {
-            object: self.owner(),
-            field: format!("metadata.annotations[{}]", self.key(word)),
-            value: value.to_owned(),
-            accepted: accepted.to_owned(),
-            code: None,
-        }
+        self.owner()
+            .annotation_problem(self.key(word), value, accepted)
     }
 }
 

@@ -201,25 +201,18 @@ impl Wanted {
             .rule
             .as_ref()
             .and_then(|rule| rule.path.domain.as_deref());
-        let problem = Problem {
-            object: exposure.owner.clone(),
-            field: match exposure.owner.kind {
-                Kind::Service => format!("metadata.annotations[{}]", names::SPECIFY_PROTOCOL),
-                Kind::Ingress => "spec.tls".to_owned(),
-            },
-            value: domain.unwrap_or_default().to_owned(),
-            accepted: format!(
-                "the older {older} names another certificate for this host at {} of CLB {load_balancer}, which is the \
-                 one that is shown; name the same",
-                exposure.slot()
-            ),
-            code: None,
+        let (owner, domain) = (&exposure.owner, domain.unwrap_or_default());
+        let accepted = format!(
+            "the older {older} names another certificate for this host at {} of CLB {load_balancer}, which is the one \
+             that is shown; name the same",
+            exposure.slot()
+        );
+        let problem = match owner.kind {
+            Kind::Service => owner.annotation_problem(names::SPECIFY_PROTOCOL, domain, &accepted),
+            Kind::Ingress => owner.problem("spec.tls", domain, &accepted),
         };
         let settled = Certified::Known(id.clone());
-        let known = self.problems.entry(exposure.owner.clone()).or_default();
-        if !known.contains(&problem) {
-            known.push(problem);
-        }
+        self.remark(problem);
         settled
     }
 
@@ -237,20 +230,17 @@ impl Wanted {
         if holds.is_none_or(|holds| holds == asked) {
             return;
         }
-        let problem = Problem {
-            object: exposure.owner.clone(),
-            field: "http2 in its TkeServiceConfig".to_owned(),
-            value: asked.to_string(),
-            accepted: format!(
-                "an older rule of this host at {} says otherwise, and that holds; say the same in both",
-                exposure.slot()
-            ),
-            code: None,
-        };
-        let known = self.problems.entry(exposure.owner.clone()).or_default();
-        if !known.contains(&problem) {
-            known.push(problem);
-        }
+        let accepted = format!(
+            "an older rule of this host at {} says otherwise, and that holds; say the same in both",
+            exposure.slot()
+        );
+        let (field, asked) = ("http2 in its TkeServiceConfig", asked.to_string());
+        self.remark(exposure.owner.problem(field, &asked, &accepted));
+    }
+
+    /// On its object, once.
+    fn remark(&mut self, problem: Problem) {
+        once(&mut self.problems, problem);
     }
 
     /// Two objects claim a place: the older keeps it, and both are told, because either user may be the
@@ -261,33 +251,34 @@ impl Wanted {
             Some(_) => "give one of them another host, path, port or CLB",
             None => "give one of them another port or another CLB",
         };
-        let problem = |object: &Owner, what: String| Problem {
-            object: object.clone(),
-            field: match object.kind {
+        let problem = |object: &Owner, what: &str| {
+            let field = match object.kind {
                 Kind::Service => format!("spec.ports[port={}]", younger.port),
                 Kind::Ingress => "spec.rules".to_owned(),
-            },
-            value: place.clone(),
-            accepted: format!("{what}; {remedy}"),
-            code: None,
+            };
+            object.problem(&field, &place, &format!("{what}; {remedy}"))
         };
         let on_younger = problem(
             &younger.owner,
-            format!("the older {older} has it on CLB {load_balancer} and keeps it"),
+            &format!("the older {older} has it on CLB {load_balancer} and keeps it"),
         );
         let on_older = problem(
             older,
-            format!(
+            &format!(
                 "the younger {} claims it too on CLB {load_balancer} and does not get it",
                 younger.owner
             ),
         );
         for problem in [on_younger, on_older] {
-            let known = self.conflicts.entry(problem.object.clone()).or_default();
-            if !known.contains(&problem) {
-                known.push(problem);
-            }
+            once(&mut self.conflicts, problem);
         }
+    }
+}
+
+fn once(all: &mut BTreeMap<Owner, Vec<Problem>>, problem: Problem) {
+    let known = all.entry(problem.object.clone()).or_default();
+    if !known.contains(&problem) {
+        known.push(problem);
     }
 }
 

@@ -94,17 +94,13 @@ fn problem(exposure: &Exposure, sorts: &Sorts<'_>, network: Conclusion) -> Probl
         .iter()
         .map(|(key, value)| format!("{key}={value}"))
         .collect();
-    Problem {
-        object: Owner::service(exposure.service.clone()),
-        field: "spec.selector".to_owned(),
-        value: selector.join(","),
-        accepted: format!(
-            "it selects pods of {} network modes: {}; give all pods of a Service the same",
-            sorts.len(),
-            told.join("; ")
-        ),
-        code: None,
-    }
+    let accepted = format!(
+        "it selects pods of {} network modes: {}; give all pods of a Service the same",
+        sorts.len(),
+        told.join("; ")
+    );
+    let owner = Owner::service(exposure.service.clone());
+    owner.problem("spec.selector", &selector.join(","), &accepted)
 }
 
 fn named(pods: &[&PodRecord]) -> String {

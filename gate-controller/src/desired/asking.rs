@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use direct_access::slot::{Protocol, Space};
 use direct_access::{
-    Exposure, IngressFacts, IngressJudgement, Judgement, Kind, LoadBalancer, Problem, ServiceFacts,
+    Exposure, IngressFacts, IngressJudgement, Judgement, Kind, LoadBalancer, ServiceFacts,
     Settings, Slot, exposures, ingress_exposures, names,
 };
 
@@ -209,28 +209,13 @@ impl<'a> Work<'_, 'a> {
         }
         let (certified, told) = secrets::certified(rule, self.asked.certificates);
         if let Some((secret, accepted)) = told {
-            let problem = Problem {
-                object: exposure.owner.clone(),
-                field: match exposure.owner.kind {
-                    Kind::Service => format!(
-                        "metadata.annotations[{}][{}]",
-                        names::SPECIFY_PROTOCOL,
-                        exposure.port
-                    ),
-                    Kind::Ingress => "spec.tls[].secretName".to_owned(),
-                },
-                value: secret,
-                accepted,
-                code: None,
+            let (key, port) = (names::SPECIFY_PROTOCOL, exposure.port);
+            let field = match exposure.owner.kind {
+                Kind::Service => format!("metadata.annotations[{key}][{port}]"),
+                Kind::Ingress => "spec.tls[].secretName".to_owned(),
             };
-            let known = self
-                .wanted
-                .problems
-                .entry(exposure.owner.clone())
-                .or_default();
-            if !known.contains(&problem) {
-                known.push(problem);
-            }
+            let problem = exposure.owner.problem(&field, &secret, &accepted);
+            self.wanted.remark(problem);
         }
         certified
     }

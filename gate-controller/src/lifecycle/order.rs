@@ -36,14 +36,11 @@ pub(crate) fn order(
     let more = extensive(holder)?;
     let Some(vpc) = vpc else {
         let accepted = "no VPC is known to make a CLB in; set vpcId in ConfigMap clb-gate-settings, e.g. vpc-abcd1234";
-        let problem = Problem {
-            object: holder.owner.clone(),
-            field: "setting vpcId".to_owned(),
-            value: String::new(),
-            accepted: accepted.to_owned(),
-            code: None,
-        };
-        return Err(Box::new(problem));
+        return Err(Box::new(holder.owner.problem(
+            "setting vpcId",
+            "",
+            accepted,
+        )));
     };
     let subnet = subnet(holder)?;
     let kind = match subnet {
