@@ -1,6 +1,7 @@
 //! The command line: the only place where flags and environment are read.
 
 mod certs;
+mod explain;
 mod uninstall;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(crate) use certs::{Certs, Init, ManifestFormat, Rotate, Status};
+pub(crate) use explain::{Doctor, Explain, ExplainObject};
 pub(crate) use uninstall::Uninstall;
 
 /// Readiness gates for pods behind Tencent Cloud CLBs.
@@ -29,6 +31,12 @@ pub(crate) enum Command {
     /// Print what the controller would do, without touching anything.
     #[command(after_help = EXIT_CODES)]
     Plan(Plan),
+    /// Say why a pod is not ready, or what of a Service or Ingress is served, and what to do.
+    #[command(subcommand)]
+    Explain(Explain),
+    /// Say whether the installation is well, and what to do where it is not.
+    #[command(after_help = explain::DOCTOR_HELP)]
+    Doctor(Doctor),
     /// See, renew or prepare the certificates that the API server trusts the webhook by.
     #[command(subcommand)]
     Certs(Certs),

@@ -2,6 +2,7 @@
 
 mod certs;
 mod controller;
+mod explain;
 mod plan;
 mod print;
 mod uninstall;
@@ -28,6 +29,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Webhook(args) => tokio.block_on(webhook::run(args)),
         Command::Controller(args) => tokio.block_on(controller::run(args)),
         Command::Plan(args) => tokio.block_on(plan::run(args)),
+        Command::Explain(args) => tokio.block_on(explain::run(args)),
+        Command::Doctor(args) => tokio.block_on(explain::doctor(args)),
         Command::Certs(args) => tokio.block_on(certs::run(args)),
         Command::Uninstall(args) => tokio.block_on(uninstall::run(args)),
     }
@@ -44,6 +47,11 @@ async fn connect_quietly() -> Result<Client> {
     runtime::connect(USER_AGENT)
         .await
         .context("set KUBECONFIG, or run this in a pod with a service account")
+}
+
+/// Whether this is a pod of a cluster: the kubelet sets this variable in every container.
+fn inside() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }
 
 fn sources(places: Places) -> Sources {

@@ -28,7 +28,7 @@ const GATHER: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_secs(2);
 /// A pod that has waited this long is told of, once: longer than the CLB's default health check takes
 /// (15 s) twice over.
-const HELD_LONG: Duration = Duration::from_secs(45);
+pub(crate) const HELD_LONG: Duration = Duration::from_secs(45);
 
 /// What the gates' task works with.
 pub struct Gates {
@@ -103,9 +103,9 @@ impl Gates {
                 .retain(|(pod, _)| !verdict.unselected.contains(&pod.uid));
         }
         self.tell(memory, &verdict, now);
-        self.shared
-            .metrics
-            .pods(verdict.waiting_pods, verdict.ungated.len());
+        let ungated = verdict.ungated.len();
+        let clock = runtime::clock::now();
+        self.shared.metrics.pods(&verdict.counted, ungated, clock);
         let waiting = std::mem::take(&mut verdict.waiting);
         self.waiting.send_if_modified(|known| {
             let other = *known != waiting;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use clb::{ListenerId, LoadBalancerHealth, LoadBalancerId, Priority};
+use clb::{HealthState, ListenerId, LoadBalancerHealth, LoadBalancerId, Priority};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -75,31 +75,32 @@ async fn poll(shared: &Shared, waiting: &Waiting) {
 
 fn take_in(shared: &Shared, answer: &[LoadBalancerHealth], polled: Instant) {
     for health in answer {
-        let targets = health.listeners.iter().flat_map(|listener| {
-            // At layer 4 there is one rule too, which is none of ours.
-            let layer7 = listener.protocol.has_rules();
-            let of_rules = listener
-                .rules
-                .iter()
-                .flat_map(|rule| rule.targets.iter().map(move |target| (rule, target)));
-            of_rules.filter_map(move |(rule, target)| {
-                let address = target.address()?;
-                let listener = listener.listener_id.as_str().to_owned();
-                let id = rule.location_id.as_ref().map(|id| id.as_str().to_owned());
-                let place = Place {
-                    listener,
-                    rule: id.filter(|_| layer7),
-                    address: (address.ip(), address.port()),
-                };
-                Some((
-                    place,
-                    Seen {
-                        state: target.state(),
-                        polled,
-                    },
-                ))
-            })
-        });
+        let targets = places(health).map(|(place, state)| (place, Seen { state, polled }));
         shared.views.saw(health.load_balancer_id.as_str(), targets);
     }
+}
+
+/// The health of every target, by its place.
+pub(crate) fn places(
+    health: &LoadBalancerHealth,
+) -> impl Iterator<Item = (Place, HealthState)> + '_ {
+    health.listeners.iter().flat_map(|listener| {
+        // At layer 4 there is one rule too, which is none of ours.
+        let layer7 = listener.protocol.has_rules();
+        let of_rules = listener
+            .rules
+            .iter()
+            .flat_map(|rule| rule.targets.iter().map(move |target| (rule, target)));
+        of_rules.filter_map(move |(rule, target)| {
+            let address = target.address()?;
+            let listener = listener.listener_id.as_str().to_owned();
+            let id = rule.location_id.as_ref().map(|id| id.as_str().to_owned());
+            let place = Place {
+                listener,
+                rule: id.filter(|_| layer7),
+                address: (address.ip(), address.port()),
+            };
+            Some((place, target.state()))
+        })
+    })
 }

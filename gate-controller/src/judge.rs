@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use direct_access::condition::Condition;
+use direct_access::condition::{Condition, Status};
 use direct_access::gate::{Binding, BindingState};
 use direct_access::names;
 use direct_access::network::{Conclusion, Reach, Refusal};
@@ -13,8 +13,13 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::desired::{PodsByNamespace, RuleKey};
+use crate::metrics::{self, Counted};
 use crate::pod::{Fate, PodRecord};
 use crate::view::{Sought, Views};
+
+/// Reasons of metrics for pods that have no condition yet.
+const NOT_STARTED: &str = "NotStarted";
+const UNSELECTED: &str = "Unselected";
 
 /// What one look at all pods found.
 #[derive(Debug, Default)]
@@ -23,8 +28,8 @@ pub struct Verdict {
     pub writes: Vec<(PodRecord, Condition)>,
     /// Listeners whose health is awaited, by load balancer.
     pub waiting: BTreeMap<String, BTreeSet<String>>,
-    /// How many gated pods wait.
-    pub waiting_pods: usize,
+    /// How many gated pods wait and why, and how bindings stand.
+    pub counted: Counted,
     /// Exposed pods without the gate: created before their Service, or while no webhook answered.
     pub ungated: Vec<PodRecord>,
     /// Exposed pods without the gate that the CLB cannot reach.
@@ -121,6 +126,9 @@ impl Verdict {
                 })
             })
             .collect();
+        for binding in &bindings {
+            self.counted.stands(&binding.state);
+        }
         let ip = pod.ip.map(|ip| ip.to_string());
         let facts = GateFacts {
             gated: pod.gated,
@@ -159,12 +167,21 @@ impl Verdict {
         unselected: bool,
     ) {
         use direct_access::gate::Leave;
-        match value {
+        let reason = match value {
             GateValue::Leave(Leave::Latched | Leave::Going | Leave::NoGate) => return,
-            GateValue::Leave(Leave::NotStarted | Leave::Unselected | Leave::Unchanged) => {}
-            GateValue::Set(condition) => self.writes.push((pod.clone(), condition)),
+            GateValue::Leave(Leave::NotStarted) => Some(NOT_STARTED),
+            GateValue::Leave(Leave::Unselected) => Some(UNSELECTED),
+            GateValue::Leave(Leave::Unchanged) => Some(waits_for(pod)),
+            GateValue::Set(condition) => {
+                let opens = condition.status == Status::True;
+                let reason = condition.reason.as_str();
+                self.writes.push((pod.clone(), condition));
+                (!opens).then_some(reason)
+            }
+        };
+        if let Some(reason) = reason {
+            self.counted.waits(reason, pod.containers_ready_since);
         }
-        self.waiting_pods += 1;
         if unselected {
             self.unselected.insert(pod.uid.clone());
         }
@@ -175,6 +192,13 @@ impl Verdict {
                 .insert(listener);
         }
     }
+}
+
+/// Why a pod waits of which the condition says it already.
+fn waits_for(pod: &PodRecord) -> &'static str {
+    let says = pod.condition.as_ref().map(|one| one.reason.as_str());
+    let known = metrics::REASONS.into_iter().find(|one| says == Some(one));
+    known.unwrap_or(NOT_STARTED)
 }
 
 /// `None`: the pod has no address yet, so there is nothing to bind.
@@ -226,6 +250,17 @@ fn binding(
         state,
         overdue: None,
     })
+}
+
+/// How one exposure's binding of a pod stands, for whoever explains it; `None`: the pod has no address yet.
+pub(crate) fn stand(
+    pod: &PodRecord,
+    exposure: &Exposure,
+    views: &Views,
+    network: Conclusion,
+) -> Option<Binding> {
+    let binding = binding(pod, exposure, views, &mut Vec::new())?;
+    Some(held_by_network(binding, pod.network.reach(network)))
 }
 
 /// What will not be bound does not wait for a binding: it says why.
@@ -419,7 +454,8 @@ mod tests {
         let verdict = judged(&[pod("a", 1)], &HashMap::new(), true);
         let (_, condition) = &verdict.writes[0];
         assert_eq!(condition.status, Status::False);
-        assert_eq!(verdict.waiting_pods, 1);
+        let waits = verdict.counted.waiting["WaitingForBinding"];
+        assert_eq!((waits.pods, verdict.counted.bindings["missing"]), (1, 1));
     }
 
     #[test]

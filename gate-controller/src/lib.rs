@@ -14,6 +14,7 @@ pub mod configs;
 pub mod desired;
 pub mod director;
 pub mod engine;
+pub mod explain;
 pub mod fresh;
 pub mod gates;
 pub mod heal;

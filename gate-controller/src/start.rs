@@ -28,7 +28,7 @@ use crate::fresh::Fresh;
 use crate::gates::Gates;
 use crate::ledger::Ledger;
 use crate::lifecycle::Lifecycle;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::pod::PodRecord;
 use crate::view::Views;
 use crate::{canary, configs, heal, health, ingress_status, secrets};
@@ -121,6 +121,7 @@ impl Leader {
         (client, config): (&Client, &Config),
         registry: &mut Registry,
     ) -> Result<Self, StartError> {
+        runtime::build::register(registry);
         let metrics = Metrics::register(registry);
         let cluster = Arc::new(Cluster::default());
         let cloud = Cloud::new(config.sources.clone(), metrics.observer());
@@ -163,6 +164,15 @@ impl Leader {
             metrics: self.metrics,
             leadership: leadership.clone(),
         };
+        let leads = metrics::follow(
+            shared.metrics.clone(),
+            leadership.clone(),
+            supervisor.draining(),
+        );
+        supervisor.spawn("leader-metric", async move {
+            leads.await;
+            Ok(())
+        });
         leader_tasks(supervisor, shared);
         let canary = canary::CanaryContext {
             client: client.clone(),

@@ -4,6 +4,7 @@
 //! It knows Kubernetes and nothing of load balancers, certificates or exposures.
 
 pub mod admin;
+pub mod build;
 pub mod client;
 pub mod clock;
 pub mod events;

@@ -107,6 +107,7 @@ pub async fn start(
 ) -> Result<Addresses, Error> {
     let readiness = Readiness::new();
     let mut registry = Registry::default();
+    runtime::build::register(&mut registry);
     let metrics = Metrics::register(&mut registry);
 
     let exposed = Arc::new(Exposed::new());

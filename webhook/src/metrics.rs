@@ -131,3 +131,74 @@ impl Metrics {
         self.leaf_loads.get_or_create(&ResultLabel { result }).inc();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../docs/metrics.md");
+
+    /// docs/metrics.md lists every metric with type, labels and meaning, as `/metrics` has them.
+    #[test]
+    fn every_metric_is_in_the_table() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        // A family without any sample does not show.
+        metrics.admission(Outcome::Injected, Duration::from_micros(50));
+        metrics.canary(Outcome::Injected);
+        metrics.handshake("ok");
+        metrics.leaf_load("ok");
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        let rows = rows(&text);
+        let there = DOCUMENT.lines().filter(|line| line.contains("| webhook |"));
+        let there: BTreeSet<_> = there.map(str::to_owned).collect();
+        let shown: Vec<_> = rows.iter().map(String::as_str).collect();
+        assert_eq!(
+            there,
+            rows,
+            "docs/metrics.md should have:\n{}\n",
+            shown.join("\n")
+        );
+    }
+
+    fn rows(text: &str) -> BTreeSet<String> {
+        let mut helps = BTreeMap::new();
+        let mut rows = BTreeSet::new();
+        for line in text.lines() {
+            if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' '))
+            {
+                helps.insert(name, help.trim_end_matches('.'));
+            }
+            if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' '))
+            {
+                let suffix = if kind == "counter" { "_total" } else { "" };
+                let labels = labels(text, name);
+                let help = helps[name];
+                rows.insert(format!(
+                    "| `{name}{suffix}` | {kind} | {labels} | webhook | {help} |"
+                ));
+            }
+        }
+        rows
+    }
+
+    fn labels(text: &str, name: &str) -> String {
+        let mut own = text.lines().filter_map(|line| line.strip_prefix(name));
+        let first = own.find_map(|rest| {
+            let rest = rest.strip_prefix("_total").unwrap_or(rest);
+            rest.strip_prefix('{')
+        });
+        let inside = first.and_then(|rest| rest.split_once('}'));
+        let inside = inside.map_or("", |(inside, _)| inside);
+        let keys = inside
+            .split(',')
+            .filter_map(|pair| Some(pair.split_once('=')?.0));
+        let keys: Vec<_> = keys.collect();
+        keys.join(", ")
+    }
+}

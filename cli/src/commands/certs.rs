@@ -10,8 +10,8 @@ use gate_controller::certificates::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::connect_quietly;
 use super::print::{line, out};
+use super::{connect_quietly, inside};
 use crate::args::{Certs, Init, ManifestFormat, Output, Rotate, Status};
 
 /// What shells report of a command that Ctrl-C has ended: 128 and the signal's number.
@@ -107,9 +107,4 @@ fn init(args: &Init) -> Result<ExitCode> {
         ManifestFormat::Json => format!("{}\n", made.json()),
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether this is a pod of a cluster: the kubelet sets this variable in every container.
-fn inside() -> bool {
-    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
 }

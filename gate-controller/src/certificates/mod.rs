@@ -13,7 +13,7 @@ mod model;
 mod replicas;
 mod report;
 mod request;
-mod spell;
+pub(crate) mod spell;
 mod stand_in;
 #[cfg(test)]
 mod tests;

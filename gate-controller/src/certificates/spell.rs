@@ -8,7 +8,7 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// "60 days", "3 hours": one unit is enough to plan by; nobody is told "1 days".
-pub(super) fn span(span: SignedDuration) -> String {
+pub(crate) fn span(span: SignedDuration) -> String {
     let seconds = span.as_secs().abs();
     let units = [
         (2 * DAY, DAY, "days"),
@@ -35,13 +35,13 @@ pub(super) fn left(until: Timestamp, now: Timestamp) -> String {
 }
 
 /// The day, which is what a life of months is planned by.
-pub(super) fn day(at: Timestamp) -> String {
+pub(crate) fn day(at: Timestamp) -> String {
     let text = at.to_string();
     text.get(..10).unwrap_or(&text).to_owned()
 }
 
 /// Seconds are as fine as anyone reads.
-pub(super) fn second(at: Timestamp) -> String {
+pub(crate) fn second(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second())
         .unwrap_or(at)
         .to_string()

@@ -20,6 +20,7 @@ mod writer;
 pub use home::Home;
 pub use quotas::Quotas;
 pub use roster::Roster;
+pub(crate) use tell::owners;
 pub(crate) use usable::unusable;
 
 use std::sync::Arc;

@@ -62,7 +62,8 @@ impl Writer {
     }
 }
 
-fn owners(desired: &Desired) -> BTreeMap<Spot, Owner> {
+/// Who has what of a load balancer.
+pub(crate) fn owners(desired: &Desired) -> BTreeMap<Spot, Owner> {
     let listeners = desired.listeners.iter();
     let spots = listeners.flat_map(|(slot, listener)| {
         let own = ((*slot, None), listener.owner.clone());

@@ -204,7 +204,7 @@ impl<S: FnMut(&Preview) + Send + Sync> Watcher<S> {
 
 /// What is planned, for whoever watches a dry run from afar.
 #[derive(Clone, Debug)]
-struct Gauges {
+pub(crate) struct Gauges {
     changes: Family<ActionLabel, Gauge>,
     held: Gauge,
 }
@@ -215,7 +215,7 @@ struct ActionLabel {
 }
 
 impl Gauges {
-    fn register(registry: &mut Registry) -> Self {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
         let gauges = Self {
             changes: Family::default(),
             held: Gauge::default(),
@@ -227,7 +227,7 @@ impl Gauges {
         gauges
     }
 
-    fn set(&self, plan: &Preview) {
+    pub(crate) fn set(&self, plan: &Preview) {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let counted: BTreeMap<_, _> = plan.summary.changes.iter().collect();
         self.changes.clear();

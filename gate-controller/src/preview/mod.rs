@@ -13,7 +13,7 @@ mod get_only;
 mod kubernetes;
 mod model;
 mod new_load_balancers;
-mod not_ours;
+pub(crate) mod not_ours;
 mod reader;
 mod scope;
 #[cfg(test)]

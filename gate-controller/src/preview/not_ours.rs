@@ -16,7 +16,8 @@ pub(super) fn not_ours(service: &ServiceFacts, reason: &Reason) -> Option<NotOur
     })
 }
 
-fn why(service: &ServiceFacts, reason: &Reason) -> String {
+/// In words.
+pub(crate) fn why(service: &ServiceFacts, reason: &Reason) -> String {
     if let Some(problem) = reason.problem(service) {
         return problem.to_string();
     }

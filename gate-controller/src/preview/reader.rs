@@ -116,15 +116,19 @@ impl Sighting {
     /// Looks at every load balancer that the scope asks for.
     pub async fn take(cloud: &Cloud, world: &World, scope: &Scope) -> Result<Self, LookError> {
         let client = cloud.client().map_err(LookError::Cloud)?;
-        let mut sighting = Self {
-            region: client.region().to_string(),
-            endpoint: client.endpoint().to_string(),
-            vpc: cloud.vpc(),
-            ..Self::default()
-        };
+        let mut sighting = Self::begin(&client, cloud.vpc());
         let read = sighting.read(&Reader::new(client), world, scope).await;
         read.map_err(|error| LookError::Cloud(chain(&error)))?;
         Ok(sighting)
+    }
+
+    fn begin(client: &Client, vpc: Option<String>) -> Self {
+        Self {
+            region: client.region().to_string(),
+            endpoint: client.endpoint().to_string(),
+            vpc,
+            ..Self::default()
+        }
     }
 
     async fn read(&mut self, reader: &Reader, world: &World, scope: &Scope) -> Result<(), Error> {
@@ -134,6 +138,41 @@ impl Sighting {
         }
         let mut ids = scope.load_balancers(world);
         ids.extend(new_load_balancers::to_read(world, &self.tagged, scope));
+        self.look_at(reader, world, ids).await
+    }
+
+    /// Looks at these load balancers and at nothing else but the quotas.
+    pub(crate) async fn take_these(
+        client: Client,
+        world: &World,
+        ids: BTreeSet<String>,
+        vpc: Option<String>,
+    ) -> Result<Self, Error> {
+        let mut sighting = Self::begin(&client, vpc);
+        let reader = Reader::new(client);
+        sighting.quota = reader.quota(&mut sighting.notes).await?;
+        sighting.look_at(&reader, world, ids).await?;
+        Ok(sighting)
+    }
+
+    /// All that [`preview`](super::preview) needs, for a caller who asks the API itself.
+    pub(crate) async fn take_all(
+        client: Client,
+        world: &World,
+        vpc: Option<String>,
+    ) -> Result<Self, Error> {
+        let mut sighting = Self::begin(&client, vpc);
+        let reader = Reader::new(client);
+        sighting.read(&reader, world, &Scope::default()).await?;
+        Ok(sighting)
+    }
+
+    async fn look_at(
+        &mut self,
+        reader: &Reader,
+        world: &World,
+        ids: BTreeSet<String>,
+    ) -> Result<(), Error> {
         if ids.is_empty() {
             return Ok(());
         }
