@@ -10,7 +10,7 @@ use direct_access::listener::HealthCheck;
 
 use super::detail::PodDetail;
 use super::facts::Facts;
-use super::finding::{At, Finding};
+use super::finding::{At, Finding, OfBinding};
 use super::judged::{Judged, place};
 use super::probe::Probed;
 use super::report::BindingLine;
@@ -57,7 +57,9 @@ impl Subject<'_> {
         };
         Some(Stand {
             line: self.line(exposure, state.as_ref()),
-            finding: self.finding(exposure, at, state.as_ref()),
+            finding: self
+                .finding(exposure, state.as_ref())
+                .map(|found| Finding::Binding(at, found)),
             state,
             binding,
         })
@@ -116,68 +118,61 @@ impl Subject<'_> {
                 .as_ref()
                 .map(|rule| RuleKey::of(rule).to_string()),
             target: address.map(|(ip, port)| SocketAddr::new(ip, port).to_string()),
-            bound: state.and_then(bound),
-            bound_since: since.filter(|_| state.and_then(bound) == Some(true)),
+            bound: state.map(bound),
+            bound_since: since.filter(|_| state.is_some_and(bound)),
             health: health
                 .map(|health| format!("{health:?}"))
                 .or_else(|| state.and_then(word)),
         }
     }
 
-    fn finding(
-        &self,
-        exposure: &Exposure,
-        at: At,
-        state: Option<&BindingState>,
-    ) -> Option<Finding> {
+    fn finding(&self, exposure: &Exposure, state: Option<&BindingState>) -> Option<OfBinding> {
         if let Some(Look::Missing) = self.look(exposure)
             && let Some(id) = exposure.load_balancer.id()
         {
             let region = self.facts.looked().map(|looked| &looked.sighting.region);
             let region = region.cloned().unwrap_or_default();
-            return Some(Finding::LoadBalancerGone(at, id.to_owned(), region));
+            return Some(OfBinding::LoadBalancerGone(id.to_owned(), region));
         }
         let Some(state) = state else {
             let why = self.unread(exposure);
-            return Some(match why {
-                Some(why) => Finding::LoadBalancerUnread(at, why.to_owned()),
-                None => Finding::NotKnown(at),
-            });
+            return Some(why.map_or(OfBinding::NotKnown, |why| {
+                OfBinding::LoadBalancerUnread(why.to_owned())
+            }));
         };
         Some(match state {
             BindingState::Healthy | BindingState::Unchecked => return None,
-            BindingState::Missing => Finding::NotBoundYet(at),
-            BindingState::Held(why) => Finding::Held(at, why.clone()),
-            BindingState::Registered("Dead") => self.dead(exposure, at),
-            BindingState::Registered(CLOSE) => Finding::Stopped(at),
-            BindingState::Registered(word) => Finding::Checking(at, word),
+            BindingState::Missing => OfBinding::NotBoundYet,
+            BindingState::Held(why) => OfBinding::Held(why.clone()),
+            BindingState::Registered("Dead") => self.dead(exposure),
+            BindingState::Registered(CLOSE) => OfBinding::Stopped,
+            BindingState::Registered(word) => OfBinding::Checking(word),
         })
     }
 
     /// Why a check does not pass: by what the pod answered where it was asked, else by what it declares.
-    fn dead(&self, exposure: &Exposure, at: At) -> Finding {
+    fn dead(&self, exposure: &Exposure) -> OfBinding {
         let Some(port) = self.pod.port(&exposure.target) else {
-            return Finding::NotKnown(at);
+            return OfBinding::NotKnown;
         };
+        let wrong = || OfBinding::WrongPort(port, self.detail.ports.clone());
         let http = self.http(exposure);
         let own = self.detail.asks.iter().find(|asks| asks.port == port);
         match (self.probed.get(&port), http) {
-            (Some(Probed::Refused), _) => Finding::WrongPort(at, port, self.detail.ports.clone()),
+            (Some(Probed::Refused), _) => wrong(),
             (Some(Probed::Answered(code)), Some(check)) if !accepts(&check, *code) => {
-                Finding::PathAnswers(at, asked(&check), *code, accepted(&check))
+                OfBinding::PathAnswers(asked(&check), *code, accepted(&check))
             }
-            (Some(Probed::Answered(_)), _) => Finding::NoAnswer(at, port),
-            _ if !self.detail.may_serve(port) => {
-                Finding::WrongPort(at, port, self.detail.ports.clone())
-            }
+            (Some(Probed::Answered(_)), _) => OfBinding::NoAnswer(port),
+            _ if !self.detail.may_serve(port) => wrong(),
             (_, Some(check))
                 if !accepts(&check, NOT_FOUND)
                     && own.is_some_and(|own| own.path != path(&check)) =>
             {
                 let own = own.map(|own| own.path.clone()).unwrap_or_default();
-                Finding::PathDiffers(at, asked(&check), own)
+                OfBinding::PathDiffers(asked(&check), own)
             }
-            _ => Finding::NoAnswer(at, port),
+            _ => OfBinding::NoAnswer(port),
         }
     }
 
@@ -228,10 +223,10 @@ fn said(condition: &Observed, place: &str) -> Option<BindingState> {
     Some(BindingState::Registered(word.unwrap_or("Unknown")))
 }
 
-fn bound(state: &BindingState) -> Option<bool> {
+fn bound(state: &BindingState) -> bool {
     match state {
-        BindingState::Healthy | BindingState::Unchecked | BindingState::Registered(_) => Some(true),
-        BindingState::Missing | BindingState::Held(_) => Some(false),
+        BindingState::Healthy | BindingState::Unchecked | BindingState::Registered(_) => true,
+        BindingState::Missing | BindingState::Held(_) => false,
     }
 }
 

@@ -182,19 +182,14 @@ impl Explainer {
             Ok(client) => client,
             Err(why) => return Clb::NoClient(why),
         };
-        let looked = match of {
-            Some(of) => {
-                let judged = judged(facts);
-                let mine = judged.wanted.exposures.iter().filter(|one| of(one));
-                let sighting =
-                    Sighting::take_these(client.clone(), world, ids(mine), cloud.vpc()).await;
-                looked(&client, sighting).await
-            }
-            None => {
-                let sighting = Sighting::take_all(client.clone(), world, cloud.vpc()).await;
-                looked(&client, sighting).await
-            }
+        let sighting = if let Some(of) = of {
+            let judged = judged(facts);
+            let mine = judged.wanted.exposures.iter().filter(|one| of(one));
+            Sighting::take_these(client.clone(), world, ids(mine), cloud.vpc()).await
+        } else {
+            Sighting::take_all(client.clone(), world, cloud.vpc()).await
         };
+        let looked = looked(&client, sighting).await;
         match looked {
             Ok(looked) => Clb::Seen(Box::new(looked)),
             Err(error) => Clb::Refused(Asked {

@@ -22,7 +22,7 @@ pub(crate) mod tests;
 
 pub use detail::{Asks, PodDetail, Port, Waits};
 pub use facts::{Asked, Clb, Facts, Looked};
-pub use finding::{At, Finding, Weight};
+pub use finding::{At, Finding, OfBinding, OfObject, OfPod, Weight};
 pub use gather::{ExplainError, Explainer, Object};
 pub use object::explain_object;
 pub use pod::{PodFacts, explain_pod};

@@ -8,7 +8,7 @@ use direct_access::{
 };
 
 use super::facts::Facts;
-use super::finding::Finding;
+use super::finding::{Finding, OfObject, OfPod};
 use super::judged::{Judged, judged};
 use super::pod::{PodFacts, look, notes};
 use super::report::Report;
@@ -31,11 +31,12 @@ pub fn explain_object(facts: &Facts, owner: &Owner, pods: &[PodFacts]) -> Report
         owner,
         mine: &mine,
     };
-    let mut findings = work.itself();
+    let own = work.itself().into_iter();
+    let mut findings: Vec<_> = own.map(Finding::from).collect();
     let (lines, of_pods) = work.pods(pods);
     findings.extend(of_pods);
     if findings.is_empty() {
-        findings.push(Finding::Serves(pods.len()));
+        findings.push(OfObject::Serves(pods.len()).into());
     }
     if facts.leads() == Some(false) && !mine.is_empty() {
         findings.push(Finding::NobodyLeads(facts.namespace.clone()));
@@ -65,24 +66,24 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// What is found without looking at pods.
-    fn itself(&self) -> Vec<Finding> {
+    fn itself(&self) -> Vec<OfObject> {
         let wanted = &self.judged.wanted;
         let told = [&wanted.problems, &wanted.conflicts];
         let told = told
             .into_iter()
             .filter_map(|all| all.get(self.owner))
             .flatten();
-        let mut findings: Vec<_> = told.map(|one| Finding::ToMend(one.to_string())).collect();
+        let mut findings: Vec<_> = told.map(|one| OfObject::ToMend(one.to_string())).collect();
         if self.mine.is_empty() && findings.is_empty() {
             findings.extend(
                 self.not_ours()
-                    .map(|why| Finding::NotOurs(self.owner.clone(), why)),
+                    .map(|why| OfObject::NotOurs(self.owner.clone(), why)),
             );
         }
         if self.owner.kind == Kind::Service
             && let Some(mixture) = wanted.mixed.get(&self.owner.object)
         {
-            findings.push(Finding::ToMend(mixture.problem.to_string()));
+            findings.push(OfObject::ToMend(mixture.problem.to_string()));
         }
         findings.extend(self.of_load_balancers());
         findings.extend(select_nothing(self.mine.iter().copied(), &self.facts.world));
@@ -116,7 +117,7 @@ impl Work<'_> {
     }
 
     /// What waits for a person on the listeners, or soon will.
-    fn of_load_balancers(&self) -> Vec<Finding> {
+    fn of_load_balancers(&self) -> Vec<OfObject> {
         let mut findings = Vec::new();
         for exposure in self.mine {
             let Some(view) = exposure
@@ -128,7 +129,7 @@ impl Work<'_> {
             };
             let place = |what: &str| {
                 let id = exposure.load_balancer.id().unwrap_or_default();
-                Finding::ToMend(format!(
+                OfObject::ToMend(format!(
                     "{id} {}:{}: {what}",
                     exposure.protocol, exposure.port
                 ))
@@ -154,7 +155,10 @@ impl Work<'_> {
             lines.extend(stands.into_iter().map(|stand| stand.line));
             let name = about.pod.object().to_string();
             for finding in findings {
-                let said = matches!(finding, Finding::Ready | Finding::NobodyLeads(_));
+                let said = matches!(
+                    finding,
+                    Finding::Pod(OfPod::Ready) | Finding::NobodyLeads(_)
+                );
                 if !said {
                     let all = by_code.entry(finding.code()).or_default();
                     all.push((name.clone(), finding));
@@ -176,7 +180,7 @@ impl Work<'_> {
 pub(super) fn select_nothing<'a>(
     exposures: impl Iterator<Item = &'a Exposure>,
     world: &World,
-) -> Vec<Finding> {
+) -> Vec<OfObject> {
     let mut empty = BTreeMap::new();
     for exposure in exposures {
         let mut selected = world.pods.iter().filter(|pod| {
@@ -194,7 +198,7 @@ pub(super) fn select_nothing<'a>(
         }
     }
     let all = empty.into_iter();
-    all.map(|(service, selector)| Finding::SelectsNothing(service, selector))
+    all.map(|(service, selector)| OfObject::SelectsNothing(service, selector))
         .collect()
 }
 

@@ -8,7 +8,7 @@ use direct_access::{Exposure, GateFacts, GateValue, Judgement, exposures, gate, 
 use super::binding::{Stand, Subject};
 use super::detail::PodDetail;
 use super::facts::{Clb, Facts};
-use super::finding::Finding;
+use super::finding::{Finding, OfBinding, OfPod};
 use super::judged::{Judged, judged};
 use super::probe::Probed;
 use super::report::{GateLine, Report};
@@ -90,16 +90,16 @@ pub(super) fn notes(facts: &Facts) -> Vec<String> {
 impl Subject<'_> {
     fn findings(&self, mine: &[&Exposure], stands: &[Stand]) -> Vec<Finding> {
         match self.pod.fate {
-            Fate::Going => return vec![Finding::Going],
-            Fate::Ended => return vec![Finding::Ended],
+            Fate::Going => return vec![OfPod::Going.into()],
+            Fate::Ended => return vec![OfPod::Ended.into()],
             Fate::Live => {}
         }
         let refusal = self.pod.network.reach(self.facts.world.settings.conclusion);
         let refusal = refusal.refusal();
         if !self.pod.gated {
             return match (mine, refusal) {
-                ([], _) => vec![Finding::NotExposed(self.near())],
-                (_, Some(refusal)) => vec![Finding::Unreachable(refusal)],
+                ([], _) => vec![OfPod::NotExposed(self.near()).into()],
+                (_, Some(refusal)) => vec![OfPod::Unreachable(refusal).into()],
                 _ => self.without_gate(mine, stands),
             };
         }
@@ -107,10 +107,10 @@ impl Subject<'_> {
             return self.open(stands);
         }
         if mine.is_empty() {
-            return vec![Finding::Unselected(self.near())];
+            return vec![OfPod::Unselected(self.near()).into()];
         }
         if let Some(refusal) = refusal {
-            return vec![Finding::Unreachable(refusal)];
+            return vec![OfPod::Unreachable(refusal).into()];
         }
         self.waiting(stands)
     }
@@ -133,43 +133,45 @@ impl Subject<'_> {
 
     fn open(&self, stands: &[Stand]) -> Vec<Finding> {
         let mut findings: Vec<_> = stands.iter().filter_map(unhealthy).collect();
-        findings.push(if self.detail.ready {
-            Finding::Ready
+        let own = if self.detail.ready {
+            OfPod::Ready
         } else if !self.detail.waits.is_empty() {
-            Finding::ContainersNotReady(self.detail.waits.clone())
+            OfPod::ContainersNotReady(self.detail.waits.clone())
         } else if self.detail.other_gates.is_empty() {
-            Finding::Ready
+            OfPod::Ready
         } else {
             let other = self.detail.other_gates.join(", ");
-            Finding::NotReadyOtherwise(format!("its readiness gates {other} are not True"))
-        });
+            OfPod::NotReadyOtherwise(format!("its readiness gates {other} are not True"))
+        };
+        findings.push(own.into());
         findings
     }
 
     fn waiting(&self, stands: &[Stand]) -> Vec<Finding> {
         if self.pod.ip.is_none() && stands.is_empty() {
-            return vec![Finding::NoAddress];
+            return vec![OfPod::NoAddress.into()];
         }
         if !self.pod.containers_ready {
-            return vec![Finding::ContainersNotReady(self.detail.waits.clone())];
+            return vec![OfPod::ContainersNotReady(self.detail.waits.clone()).into()];
         }
         let found: Vec<_> = stands
             .iter()
             .filter_map(|one| one.finding.clone())
             .collect();
         if found.is_empty() {
-            return vec![Finding::Healthy];
+            return vec![OfPod::Healthy.into()];
         }
         found
     }
 
     fn without_gate(&self, mine: &[&Exposure], stands: &[Stand]) -> Vec<Finding> {
         let opted_out = self.pod.labels.get(names::INJECT_LABEL);
-        let mut findings = vec![if opted_out.map(String::as_str) == Some("false") {
-            Finding::OptedOut
+        let own = if opted_out.map(String::as_str) == Some("false") {
+            OfPod::OptedOut
         } else {
             self.ungated(mine)
-        }];
+        };
+        let mut findings = vec![own.into()];
         if self.pod.containers_ready {
             let held = stands.iter().filter_map(|one| one.finding.clone());
             findings.extend(held);
@@ -177,7 +179,7 @@ impl Subject<'_> {
         findings
     }
 
-    fn ungated(&self, mine: &[&Exposure]) -> Finding {
+    fn ungated(&self, mine: &[&Exposure]) -> OfPod {
         let world = &self.facts.world;
         let created = |exposure: &&Exposure| {
             let owner = &exposure.owner;
@@ -192,8 +194,8 @@ impl Subject<'_> {
         };
         let oldest = mine.iter().filter_map(created).min_by_key(|(_, at)| *at);
         match (oldest, self.detail.created) {
-            (Some((owner, at)), Some(pod)) if pod < at => Finding::OlderThanItsExposure(owner, at),
-            _ => Finding::NoWebhookAnswered,
+            (Some((owner, at)), Some(pod)) if pod < at => OfPod::OlderThanItsExposure(owner, at),
+            _ => OfPod::NoWebhookAnswered,
         }
     }
 
@@ -216,7 +218,9 @@ impl Subject<'_> {
 fn unhealthy(stand: &Stand) -> Option<Finding> {
     let at = stand.finding.as_ref()?.at()?.clone();
     match stand.state.as_ref()? {
-        BindingState::Registered(word @ "Dead") => Some(Finding::UnhealthyNow(at, word)),
+        BindingState::Registered(word @ "Dead") => {
+            Some(Finding::Binding(at, OfBinding::UnhealthyNow(word)))
+        }
         BindingState::Missing | BindingState::Held(_) => stand.finding.clone(),
         BindingState::Registered(_) | BindingState::Healthy | BindingState::Unchecked => None,
     }

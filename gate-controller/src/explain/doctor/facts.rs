@@ -29,7 +29,9 @@ pub struct Patient {
     pub ungated: Vec<PodRecord>,
     /// Exposed pods that the CLB cannot reach, with the reason.
     pub unreachable: Vec<(PodRecord, &'static str)>,
-    /// Gated pods that have waited for longer than a health check takes.
+    /// How many gated pods have waited for longer than a health check takes.
+    pub waiting: usize,
+    /// The first of them.
     pub stuck: Vec<PodFacts>,
 }
 

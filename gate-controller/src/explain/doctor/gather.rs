@@ -81,7 +81,11 @@ impl Doctor {
             }),
             ungated: verdict.ungated,
             unreachable: unreachable.collect(),
-            stuck: self.explainer.detailed(stuck).await,
+            waiting: stuck.len(),
+            stuck: {
+                let first = stuck.into_iter().take(LOOKED_AT).cloned().collect();
+                self.explainer.detailed(first).await
+            },
             facts,
         })
     }
@@ -136,7 +140,7 @@ impl Doctor {
 }
 
 /// Gated pods that are ready but for the gate, for longer than a health check takes.
-fn stuck(facts: &Facts, judged: &Judged) -> Vec<PodRecord> {
+fn stuck<'a>(facts: &'a Facts, judged: &Judged) -> Vec<&'a PodRecord> {
     let patience = SignedDuration::try_from(HELD_LONG).unwrap_or_default();
     let exposed = |pod: &PodRecord| {
         let mut all = judged.wanted.exposures.iter();
@@ -152,6 +156,5 @@ fn stuck(facts: &Facts, judged: &Judged) -> Vec<PodRecord> {
             .is_some_and(|since| facts.now.duration_since(since) >= patience);
         pod.fate == Fate::Live && pod.gated && !open && pod.containers_ready && long && exposed(pod)
     };
-    let all = facts.world.pods.iter().filter(waits);
-    all.take(LOOKED_AT).cloned().collect()
+    facts.world.pods.iter().filter(waits).collect()
 }

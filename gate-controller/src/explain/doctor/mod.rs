@@ -15,6 +15,6 @@ pub(crate) mod tests;
 pub use answers::Answer;
 pub use checks::examine;
 pub use facts::{Nodes, OurPod, Patient};
-pub use finding::{Finding, Health};
+pub use finding::{Finding, Health, Installation, Work};
 pub use gather::Doctor;
 pub use report::{Line, Report};

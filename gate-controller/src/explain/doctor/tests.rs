@@ -44,6 +44,7 @@ pub(crate) fn patient() -> Patient {
         preview: None,
         ungated: vec![],
         unreachable: vec![],
+        waiting: 0,
         stuck: vec![],
     };
     look(&mut patient);

@@ -15,6 +15,7 @@ const OURS: &str = "uid-web-1";
 const PLACE: &str = "lb-abcd1234 TCP:80 -> 198.18.1.5:8080";
 
 /// A row of the table.
+#[derive(Clone)]
 struct Row {
     broken: &'static str,
     command: &'static str,
@@ -53,16 +54,6 @@ fn the_table_says_what_the_commands_say() {
 
 fn rows() -> Vec<Row> {
     [bindings(), pods(), objects(), installation(), clb_api()].concat()
-}
-
-impl Clone for Row {
-    fn clone(&self) -> Self {
-        Self {
-            says: self.says.clone(),
-            cure: self.cure.clone(),
-            ..*self
-        }
-    }
 }
 
 fn of_pod(broken: &'static str, clb: Clb, about: &PodFacts) -> Row {
