@@ -23,7 +23,7 @@ fn explained(clb: Clb, about: &PodFacts) -> Report {
 #[case(&[], "notBoundYet", Verdict::Waits)]
 #[case(&[(5, "uid-of-another", Alive)], "notBoundYet", Verdict::Waits)]
 fn what_the_clb_says_is_told(
-    #[case] targets: &[(u8, &str, clb::HealthState)],
+    #[case] targets: &[(u8, &str, HealthState)],
     #[case] code: &str,
     #[case] verdict: Verdict,
 ) {
