@@ -53,7 +53,9 @@ pub enum ExplainError {
 pub struct Explainer {
     client: Client,
     namespace: String,
-    sources: Sources,
+    cloud: Cloud,
+    /// The cloud is as it should be, whatever the settings say.
+    given: bool,
     /// Ask pods themselves what the health check asks.
     probes: bool,
 }
@@ -75,8 +77,19 @@ impl Explainer {
         Self {
             client: get_only(client),
             namespace: namespace.to_owned(),
-            sources,
+            cloud: Cloud::reading(sources, Arc::new(clb::NoObserver)),
+            given: false,
             probes,
+        }
+    }
+
+    /// Reads the CLB through this client, whatever the settings say: for tools and tests.
+    #[must_use]
+    pub fn over(self, cloud: Cloud) -> Self {
+        Self {
+            cloud,
+            given: true,
+            ..self
         }
     }
 
@@ -172,8 +185,10 @@ impl Explainer {
 
     async fn clb(&self, facts: &Facts, of: Option<&(dyn Fn(&Exposure) -> bool + Sync)>) -> Clb {
         let world = &facts.world;
-        let cloud = Cloud::reading(self.sources.clone(), Arc::new(clb::NoObserver));
-        cloud.rebuild(&world.settings, &world.tke);
+        let cloud = &self.cloud;
+        if !self.given {
+            cloud.rebuild(&world.settings, &world.tke);
+        }
         if cloud.client().is_err() {
             // On a machine of Tencent Cloud the metadata service knows the region.
             cloud.ask().await;
