@@ -115,7 +115,9 @@ impl Explainer {
     pub async fn pod(&self, pod: &ObjectRef) -> Result<Report, ExplainError> {
         // A list of one: who runs this in the controller's place may list pods, not get them.
         let named = ListParams::default().fields(&format!("metadata.name={}", pod.name));
-        let found = self.pods(&pod.namespace, &named).await?.into_iter().next();
+        let found = self.pods(&pod.namespace, &named).await?.into_iter();
+        let mut found = found.filter(|one| one.metadata.name.as_ref() == Some(&pod.name));
+        let found = found.next();
         let found = found.ok_or_else(|| ExplainError::None("Pod", pod.clone()))?;
         let record = PodRecord::prune(found.clone());
         let lead = |exposure: &Exposure| {

@@ -153,6 +153,10 @@ pub(crate) fn looked(
 }
 
 /// A check by HTTP for `/healthz` that accepts 2xx and 3xx.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "so it goes into the field as it is"
+)]
 pub(crate) fn http_check() -> Option<Check> {
     Some(Check {
         check_type: Some("HTTP".to_owned()),
@@ -181,6 +185,10 @@ pub(crate) fn about(pod: PodRecord) -> PodFacts {
 }
 
 /// A condition as the controller writes it.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "so it goes into the field as it is"
+)]
 pub(crate) fn condition(status: &str, reason: &str, message: &str) -> Option<Observed> {
     Some(Observed {
         status: status.to_owned(),

@@ -62,7 +62,7 @@ fn touch(metrics: &Metrics) {
 /// The recorder's own count shows once an Event was dropped.
 fn events(registry: &mut Registry) {
     let nobody = tower::service_fn(|_: http::Request<Body>| async {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         Err::<http::Response<Body>, BoxError>("nobody".into())
     });
     let reporter = Reporter {

@@ -11,8 +11,8 @@ use super::world::{ApiServer, CLUSTER, LOAD_BALANCER, World};
 
 async fn explain(world: &World, server: &ApiServer, what: Object, name: &str) -> Report {
     let explainer = Explainer::new(server.client(), "clb-gate", Sources::default(), false);
-    let explained = explainer.over(world.cloud()).explain(what, "shop", name);
-    explained.await.unwrap()
+    let explainer = explainer.over(world.cloud());
+    explainer.explain(what, "shop", name).await.unwrap()
 }
 
 /// Pod `a` is bound to the listener of port 80, and to no other.
@@ -102,11 +102,10 @@ async fn a_service_is_explained_with_its_pods() {
 async fn what_is_not_there_or_not_allowed_is_named() {
     let (world, mut server) = (World::new(), with_pods());
     let explainer = Explainer::new(server.client(), "clb-gate", Sources::default(), false);
-    let none = explainer
-        .over(world.cloud())
-        .explain(Object::Service, "shop", "none");
+    let explainer = explainer.over(world.cloud());
+    let none = explainer.explain(Object::Service, "shop", "none").await;
     assert_eq!(
-        none.await.unwrap_err().to_string(),
+        none.unwrap_err().to_string(),
         "there is no Service shop/none in this cluster"
     );
     server.forbidden =

@@ -12,8 +12,11 @@ use crate::explain::pod::notes;
 
 pub(super) use installation::minor;
 
-/// The checks, by name.
-const CHECKS: [(&str, fn(&Patient) -> Finding); 17] = [
+/// A check, and its name.
+type Check = (&'static str, fn(&Patient) -> Finding);
+
+/// All of them.
+const CHECKS: [Check; 17] = [
     ("kubernetes", installation::kubernetes),
     ("versions", installation::versions),
     ("settings", installation::settings),

@@ -168,7 +168,7 @@ fn versions_are_looked_at() {
                 major: "1".to_owned(),
                 minor,
                 ..Info::default()
-            })
+            });
         })
     };
     assert_eq!(old("29"), [("kubernetes", "kubernetesTooOld")]);
@@ -294,7 +294,7 @@ fn webhook_canary_caches_and_leader_are_looked_at() {
         [("canary", "unknown")]
     );
     let silent = with(|all| {
-        all.facts.lease = Ok(Some(held("clb-gate-controller-a", "2026-11-21T07:00:00Z")))
+        all.facts.lease = Ok(Some(held("clb-gate-controller-a", "2026-11-21T07:00:00Z")));
     });
     assert_eq!(silent, [("leader", "nobodyLeads")]);
     let nobody = with(|all| all.facts.lease = Ok(None));

@@ -285,13 +285,13 @@ fn installation() -> Vec<Row> {
     let broken = "the API server cannot reach the webhook: Post: connection refused";
     vec![
         of_doctor("a certificate has expired", |all| {
-            all.certificates = expired
+            all.certificates = expired;
         }),
         of_doctor("the registration was tampered with", |all| {
-            all.certificates = tampered
+            all.certificates = tampered;
         }),
         of_doctor("the registration was deleted", |all| {
-            all.certificates = deleted
+            all.certificates = deleted;
         }),
         of_doctor("the webhook is down", |all| all.certificates = down),
         of_doctor(
@@ -346,7 +346,7 @@ fn clb_api() -> Vec<Row> {
             refused(About::Endpoint, endpoint),
         ),
         of_doctor("a CLB in another VPC, or deleted", |all| {
-            all.facts.clb = missing()
+            all.facts.clb = missing();
         }),
     ]
 }
