@@ -33,7 +33,7 @@ async fn bound(world: &World) {
 
 fn with_pods() -> ApiServer {
     let mut server = ApiServer::new();
-    let pods = server.objects["/api/v1/pods"].clone();
+    let pods = server.objects.get("/api/v1/pods").unwrap().clone();
     server.objects.insert("/api/v1/namespaces/shop/pods", pods);
     server
 }
