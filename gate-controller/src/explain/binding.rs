@@ -205,18 +205,18 @@ const WORDS: [&str; 4] = ["Dead", "Unknown", CLOSE, "nothing yet"];
 
 /// What the gate's condition says of a place.
 fn said(condition: &Observed, place: &str) -> Option<BindingState> {
-    if condition.is_true() {
+    let is = |reason: ConditionReason| condition.reason == reason.as_str();
+    if condition.is_true() && !is(ConditionReason::DeadlineOver) {
         return condition
             .message
             .contains(place)
             .then_some(BindingState::Healthy);
     }
     let (_, observed) = condition.message.split_once(&format!("{place}: "))?;
-    let is = |reason: ConditionReason| condition.reason == reason.as_str();
     if is(ConditionReason::Held) {
         return Some(BindingState::Held(observed.to_owned()));
     }
-    if is(ConditionReason::WaitingForBinding) {
+    if is(ConditionReason::WaitingForBinding) || observed == "not bound yet" {
         return Some(BindingState::Missing);
     }
     let word = WORDS.into_iter().find(|word| observed.ends_with(word));

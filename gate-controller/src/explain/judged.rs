@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use direct_access::{Exposure, ServiceFacts, names};
+use direct_access::{Exposure, Word};
 use tokio::time::Instant;
 
 use super::facts::{Facts, Looked};
@@ -48,13 +48,14 @@ pub(super) fn judged(facts: &Facts) -> Judged {
 }
 
 /// The load balancers of clb-gate's making: by their tags where they were read, else by what the
-/// controller wrote to the Service.
+/// controller wrote to the object.
 fn made(facts: &Facts) -> Made {
-    let named = |service: &ServiceFacts| {
-        let id = service.annotation(names::LOAD_BALANCER_ID)?;
-        Some((service.uid.clone(), id.to_owned()))
-    };
-    let named = facts.world.services.iter().filter_map(named);
+    let (services, ingresses) = (&facts.world.services, &facts.world.ingresses);
+    let of_services = services.iter().map(|one| (&one.uid, one.words()));
+    let of_ingresses = ingresses.iter().map(|one| (&one.uid, one.words()));
+    let named = of_services.chain(of_ingresses);
+    let named =
+        named.filter_map(|(uid, words)| Some((uid.clone(), words.get(Word::Id)?.to_owned())));
     let Some(looked) = facts.looked() else {
         return Made::of(named);
     };

@@ -19,7 +19,7 @@ use crate::desired::by_namespace;
 use crate::explain::judged::{Judged, judged};
 use crate::explain::{ExplainError, Explainer, Facts};
 use crate::gates::HELD_LONG;
-use crate::judge::judge;
+use crate::judge::{Times, judge};
 use crate::pod::{Fate, PodRecord};
 use crate::preview::{Scope, get_only, preview};
 
@@ -62,7 +62,11 @@ impl Doctor {
         let pods = by_namespace(&facts.world.pods);
         let network = facts.world.settings.conclusion;
         let exposures = &judged.wanted.exposures;
-        let verdict = judge(exposures, &pods, &judged.views, &HashMap::new(), network);
+        let times = Times {
+            now: facts.now,
+            unselected: &HashMap::new(),
+        };
+        let verdict = judge(exposures, &pods, &judged.views, network, times);
         let unreachable = verdict.unreachable.into_iter();
         let unreachable = unreachable.map(|(pod, refusal)| (pod, refusal.why()));
         let stuck = stuck(&facts, &judged);
