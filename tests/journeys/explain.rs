@@ -187,6 +187,9 @@ fn keys() -> [(&'static str, &'static str); 2] {
 async fn run(args: &[&str], environment: &[(&str, &str)]) -> Result<Told> {
     let mut command = tokio::process::Command::new("clb-gate");
     command.args(args).stdin(Stdio::null());
+    // The simulator's certificate is of a CA of its own.
+    let ca = std::env::var("CLB_SIM_CA").context("CLB_SIM_CA")?;
+    command.args(["--endpoint-ca", &ca]);
     for (name, value) in environment {
         let value = std::env::var(value).unwrap_or_else(|_| (*value).to_owned());
         command.env(name, value);
