@@ -41,7 +41,7 @@ cargo-present:
 # `exec`: the host ends when its parent does, so that killing make takes everything along.
 
 .PHONY: setup
-setup: build ## Install Debian packages and build Kubernetes (first time: about 6 minutes)
+setup: build ## Install Debian packages and build Kubernetes (first time: 6 to 13 minutes)
 	@exec $(HOST) setup
 
 .PHONY: host

@@ -135,7 +135,7 @@ fn key(modules: &Path) -> Result<String> {
 
 async fn build_all(modules: &Path, target: &Path) -> Result<()> {
     let step = Step::announce(format!(
-        "building Kubernetes {KUBERNETES} and containerd (first time: about 6 minutes on 2 cores)"
+        "building Kubernetes {KUBERNETES} and containerd (first time: 6 to 13 minutes on 2 cores)"
     ));
     for build in BUILDS {
         let running = run(build, modules, target);
