@@ -4,6 +4,7 @@
 //! or listener without our mark is foreign and never touched.
 
 mod effect;
+mod leftovers;
 mod limits;
 mod modify;
 mod observed;

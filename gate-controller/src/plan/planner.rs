@@ -10,11 +10,10 @@ use direct_access::settings::Manage;
 
 use super::modify;
 use super::{
-    DRAIN, Facts, Held, Holder, Modification, NewListeners, NewRule, ObservedListener,
-    ObservedRule, ObservedTarget, Operation, Part, Place, Plan, Removal, Weighted,
+    Facts, Held, Holder, Modification, NewListeners, NewRule, ObservedListener, ObservedRule,
+    ObservedTarget, Operation, Part, Place, Plan, Removal, Weighted,
 };
 use crate::desired::{Certified, DesiredListener, DesiredRule, DesiredTarget, RuleKey};
-use crate::pod::Fate;
 
 /// Plans the next operations for one load balancer.
 pub fn plan(facts: &Facts<'_>) -> Plan {
@@ -36,19 +35,19 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     }
 }
 
-struct Builder<'a> {
-    facts: &'a Facts<'a>,
-    plan: Plan,
-    next: Next,
+pub(super) struct Builder<'a> {
+    pub(super) facts: &'a Facts<'a>,
+    pub(super) plan: Plan,
+    pub(super) next: Next,
     /// Where a listener is to be replaced and the new one's certificates are not known.
     waiting: BTreeSet<Slot>,
 }
 
 /// What is to be done, by kind.
 #[derive(Default)]
-struct Next {
-    weigh: Vec<Weighted>,
-    remove: Vec<(Place, Removal)>,
+pub(super) struct Next {
+    pub(super) weigh: Vec<Weighted>,
+    pub(super) remove: Vec<(Place, Removal)>,
     listeners: Vec<NewListeners>,
     rules: Vec<Operation>,
     add: Vec<Weighted>,
@@ -58,12 +57,12 @@ struct Next {
 }
 
 /// The targets that hang together under a listener or a rule: as they are, and as they should be.
-struct Group<'a> {
-    slot: Slot,
+pub(super) struct Group<'a> {
+    pub(super) slot: Slot,
     listener: &'a str,
     rule: Option<&'a str>,
-    there: &'a [ObservedTarget],
-    wanted: &'a [DesiredTarget],
+    pub(super) there: &'a [ObservedTarget],
+    pub(super) wanted: &'a [DesiredTarget],
 }
 
 impl<'a> Builder<'a> {
@@ -345,60 +344,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What is ours and not wanted: weight 0 first, away when nobody can be using it any more.
-    fn leftovers(&mut self, group: &Group<'_>, wanted: &HashSet<(IpAddr, u16)>) {
-        let others = &self.facts.desired.others;
-        // Whether some target would still take new connections once the leftovers have weight 0.
-        let serving = group
-            .there
-            .iter()
-            .any(|t| t.weight > 0 && (wanted.contains(&t.address) || t.tag.is_none()));
-        for target in group.there {
-            let Some(uid) = self.owner(target) else {
-                continue;
-            };
-            self.plan.ours += 1;
-            if wanted.contains(&target.address) || others.keeps(uid) {
-                continue;
-            }
-            let fate = others.fates.get(uid).copied();
-            if others.held_slots.contains(&group.slot) && fate == Some(Fate::Live) {
-                continue;
-            }
-            let left = Weighted {
-                place: group.place(target.address),
-                weight: target.weight,
-                pod_uid: uid.to_owned(),
-            };
-            // Something here cannot be read: what runs stays until it can.
-            if fate == Some(Fate::Live) && self.incomplete(group.slot) {
-                continue;
-            }
-            self.leftover(left, fate, serving);
-        }
-    }
-
-    fn leftover(&mut self, left: Weighted, fate: Option<Fate>, serving: bool) {
-        self.plan.live_removals += usize::from(fate == Some(Fate::Live));
-        self.plan.gone += usize::from(fate.is_none());
-        if matches!(fate, None | Some(Fate::Ended)) {
-            self.next.remove.push((left.place, Removal::PodGone));
-            return;
-        }
-        if left.weight > 0 {
-            // The last one that serves keeps its weight: somebody may still get an answer from it.
-            if serving || fate == Some(Fate::Live) {
-                self.next.weigh.push(Weighted { weight: 0, ..left });
-            }
-            return;
-        }
-        let drained = self.facts.drained.get(&left.place).copied();
-        match DRAIN.checked_sub(drained.unwrap_or_default()) {
-            Some(rest) if !rest.is_zero() => self.again(rest),
-            _ => self.next.remove.push((left.place, Removal::Drained)),
-        }
-    }
-
     /// A listener of ours that nothing wants goes once it is empty.
     fn retire(&mut self, listener: &ObservedListener, wanted: Option<&DesiredListener>) {
         let empty = listener.targets.is_empty() && listener.rules.is_empty();
@@ -415,7 +360,7 @@ impl<'a> Builder<'a> {
             && !self.incomplete(listener.slot())
     }
 
-    fn incomplete(&self, slot: Slot) -> bool {
+    pub(super) fn incomplete(&self, slot: Slot) -> bool {
         self.facts.desired.incomplete.contains(&slot) || self.waiting.contains(&slot)
     }
 
@@ -454,12 +399,12 @@ impl<'a> Builder<'a> {
     }
 
     /// The pod's UID where the target is ours.
-    fn owner<'t>(&self, target: &'t ObservedTarget) -> Option<&'t str> {
+    pub(super) fn owner<'t>(&self, target: &'t ObservedTarget) -> Option<&'t str> {
         let tag = target.tag.as_ref()?;
         (tag.cluster == *self.facts.cluster).then_some(tag.pod_uid.as_str())
     }
 
-    fn again(&mut self, rest: Duration) {
+    pub(super) fn again(&mut self, rest: Duration) {
         let sooner = self.plan.again.map_or(rest, |known| known.min(rest));
         self.plan.again = Some(sooner);
     }
@@ -470,7 +415,7 @@ impl Group<'_> {
         (self.listener.to_owned(), self.rule.map(str::to_owned))
     }
 
-    fn place(&self, address: (IpAddr, u16)) -> Place {
+    pub(super) fn place(&self, address: (IpAddr, u16)) -> Place {
         Place {
             listener: self.listener.to_owned(),
             rule: self.rule.map(str::to_owned),

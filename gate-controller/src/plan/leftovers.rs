@@ -1,0 +1,64 @@
+//! Targets that are ours and not wanted any more: when they lose their weight, and when they go.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::planner::{Builder, Group};
+use super::{DRAIN, Removal, Weighted};
+use crate::pod::Fate;
+
+impl Builder<'_> {
+    /// What is ours and not wanted: weight 0 first, away when nobody can be using it any more.
+    pub(super) fn leftovers(&mut self, group: &Group<'_>, wanted: &HashSet<(IpAddr, u16)>) {
+        let others = &self.facts.desired.others;
+        // Whether some target would still take new connections once the leftovers have weight 0.
+        let serving = group
+            .there
+            .iter()
+            .any(|t| t.weight > 0 && (wanted.contains(&t.address) || t.tag.is_none()));
+        for target in group.there {
+            let Some(uid) = self.owner(target) else {
+                continue;
+            };
+            self.plan.ours += 1;
+            if wanted.contains(&target.address) || others.keeps(uid) {
+                continue;
+            }
+            let fate = others.fates.get(uid).copied();
+            if others.held_slots.contains(&group.slot) && fate == Some(Fate::Live) {
+                continue;
+            }
+            let left = Weighted {
+                place: group.place(target.address),
+                weight: target.weight,
+                pod_uid: uid.to_owned(),
+            };
+            // Something here cannot be read: what runs stays until it can.
+            if fate == Some(Fate::Live) && self.incomplete(group.slot) {
+                continue;
+            }
+            self.leftover(left, fate, serving);
+        }
+    }
+
+    fn leftover(&mut self, left: Weighted, fate: Option<Fate>, serving: bool) {
+        self.plan.live_removals += usize::from(fate == Some(Fate::Live));
+        self.plan.gone += usize::from(fate.is_none());
+        if matches!(fate, None | Some(Fate::Ended)) {
+            self.next.remove.push((left.place, Removal::PodGone));
+            return;
+        }
+        if left.weight > 0 {
+            // The last one that serves keeps its weight: somebody may still get an answer from it.
+            if serving || fate == Some(Fate::Live) {
+                self.next.weigh.push(Weighted { weight: 0, ..left });
+            }
+            return;
+        }
+        let drained = self.facts.drained.get(&left.place).copied();
+        match DRAIN.checked_sub(drained.unwrap_or_default()) {
+            Some(rest) if !rest.is_zero() => self.again(rest),
+            _ => self.next.remove.push((left.place, Removal::Drained)),
+        }
+    }
+}
