@@ -154,7 +154,7 @@ async fn doctor_is_content_with_the_installation() -> Result<()> {
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
-struct Told {
+pub(crate) struct Told {
     code: i32,
     out: String,
     err: String,
@@ -162,7 +162,7 @@ struct Told {
 
 impl Told {
     /// This finding comes first, with a cure where there is something to mend.
-    fn finds(&self, code: &str, exit: i32) -> bool {
+    pub(crate) fn finds(&self, code: &str, exit: i32) -> bool {
         let json: Value = serde_json::from_str(&self.out).unwrap_or_default();
         let cured = exit == 0 || json.pointer("/findings/0/cure").is_some();
         let first = json.pointer("/findings/0/code").and_then(Value::as_str);
@@ -170,7 +170,8 @@ impl Told {
     }
 }
 
-async fn explain(world: &World, kind: &str, name: &str, more: &[&str]) -> Result<Told> {
+/// What the command says of an object, as JSON.
+pub(crate) async fn explain(world: &World, kind: &str, name: &str, more: &[&str]) -> Result<Told> {
     let args = ["explain", kind, name, "-n", &world.namespace, "-o", "json"];
     let args: Vec<_> = args.iter().chain(more).copied().collect();
     run(&args, &keys()).await

@@ -18,6 +18,7 @@ mod injection;
 mod install;
 mod leader;
 mod many;
+mod never;
 mod preview;
 mod rebuilt;
 mod reload;
