@@ -118,6 +118,9 @@ conformance: build $(CACHE)/conformance/.requirements ## clb-sim against the API
 IN_HOST := cargo test --release --workspace --offline --features clb-gate-tests/journeys
 JOURNEYS := --test journeys --test crash --test misconfigured --test rotation --test stopped
 
+# Journeys wait most of their time: four go at once on two cores.
+AT_ONCE := --nocapture --test-threads=4
+
 # What waits for minutes or changes the settings for all, on a host of its own beside the others. Quiet it is
 # there only before anything else has happened.
 APART := --test network --test uninstall
@@ -128,7 +131,7 @@ journeys: build ## Journeys on real clusters
 
 .PHONY: journeys-of-life
 journeys-of-life:
-	@exec $(HOST) run -- "set -o pipefail; $(IN_HOST) $(JOURNEYS) -- --nocapture 2>&1 | tee target/journeys.log"
+	@exec $(HOST) run -- "set -o pipefail; $(IN_HOST) $(JOURNEYS) -- $(AT_ONCE) 2>&1 | tee target/journeys.log"
 
 .PHONY: journeys-apart
 journeys-apart:

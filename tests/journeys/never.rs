@@ -93,7 +93,8 @@ async fn stopped(world: &World) -> Result<Pod> {
     stuck.into_iter().next().context("a pod that waits")
 }
 
-/// Its containers are ready, its gate is not, and the command line says why.
+/// Its containers are ready, its gate is not, and the command line says why. Whether nobody listens on a port that the
+/// pod declares shows only to who knocks.
 async fn explained(world: &World, stuck: &Pod) -> Result<()> {
     eventually("the pod is explained", PATIENCE, || async {
         let pod = world.api::<Pod>().get(&stuck.name_any()).await?;
@@ -101,7 +102,7 @@ async fn explained(world: &World, stuck: &Pod) -> Result<()> {
             condition(&pod, "ContainersReady") == Some("True"),
             "its own probe fails"
         );
-        let told = explain(world, "pod", &stuck.name_any(), &[]).await?;
+        let told = explain(world, "pod", &stuck.name_any(), &["--probe"]).await?;
         Ok(if told.finds("wrongPort", 3) {
             Ok(())
         } else {
