@@ -5,6 +5,7 @@ use crate::admin_edits;
 use crate::api::Api;
 use crate::calls::Calls;
 use crate::faults::Fault;
+use crate::forecast_door;
 use crate::security_door;
 use crate::state::Model;
 use crate::state::parts::{Listener, LoadBalancer, Targets};
@@ -18,9 +19,9 @@ use std::collections::BTreeMap;
 pub(crate) const PREFIX: &str = "/_sim/";
 
 /// What is served, for someone who asks for something else.
-const SERVED: &str = "GET calls, state, faults, security-groups, certificates, quotas, delays, behaviour; \
-    POST reset-calls, faults, foreign-writers, security-groups, accounts, roles, targets, do; \
-    PUT certificates/ID, quotas, delays, behaviour, temporary-credentials; DELETE faults, \
+const SERVED: &str = "GET calls, state, faults, forecast, security-groups, certificates, quotas, delays, behaviour; \
+    POST reset-calls, faults, forecast, foreign-writers, security-groups, accounts, roles, targets, do; \
+    PUT certificates/ID, quotas, delays, behaviour, temporary-credentials; DELETE faults, forecast, \
     security-groups, targets, certificates/ID, accounts/ID, load-balancers/ID, load-balancers/ID/listeners/ID";
 
 /// Answers one operator call.
@@ -41,6 +42,7 @@ pub(crate) fn answer(api: &Api, parts: &Parts, body: &Bytes) -> (StatusCode, Val
             clear_faults(api);
             (StatusCode::OK, json!({}))
         }
+        (method, "/_sim/forecast") => forecast_door::answer(&api.shared, method, body),
         (method, "/_sim/security-groups") => security_door::answer(&api.shared, method, body),
         (method, path) => admin_edits::answer(api, method, path, body).unwrap_or_else(|| {
             let message = format!("{method} {path} is not served: {SERVED}");

@@ -5,6 +5,7 @@
 use crate::admin;
 use crate::api::{Api, LARGEST_BODY};
 use crate::clock::Clock;
+use crate::forecast_door;
 use crate::start::{self, Config, StartError};
 use crate::state::{Behaviour, Delays, Quotas};
 use bytes::Bytes;
@@ -62,6 +63,16 @@ impl InProcess {
         self.api
             .shared
             .with(|model, now| model.say_of_others(healthy, now));
+    }
+
+    /// Targets whose health is foretold, as `POST /_sim/forecast` takes them; what `set_health` says of
+    /// them has no effect.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn foretell(&self, forecast: &Value) -> Result<(), String> {
+        let body = forecast.to_string();
+        forecast_door::foretell(&self.api.shared, body.as_bytes()).map(drop)
     }
 
     /// How long calls and tasks take from now on.

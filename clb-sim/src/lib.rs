@@ -35,6 +35,7 @@ mod certificates_door;
 mod cidr;
 mod clock;
 mod faults;
+mod forecast_door;
 mod forward;
 mod health;
 mod in_process;

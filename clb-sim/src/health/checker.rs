@@ -71,7 +71,8 @@ fn jobs(model: &Model) -> BTreeMap<Id, Job> {
     let mut jobs = BTreeMap::new();
     for load_balancer in model.load_balancers.values() {
         for listener in &load_balancer.listeners {
-            jobs.extend(jobs_of(load_balancer, listener));
+            let all = jobs_of(load_balancer, listener);
+            jobs.extend(all.filter(|((_, key), _)| !model.forecast.covers(&key.address)));
         }
     }
     jobs

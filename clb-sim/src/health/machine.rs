@@ -25,6 +25,11 @@ pub(crate) struct Health {
 }
 
 impl Health {
+    /// The health of a target that one good probe was enough for.
+    pub(crate) fn alive() -> Self {
+        Self::default().after(true, 1, 1)
+    }
+
     /// The health after one more probe.
     #[must_use]
     pub(crate) fn after(self, good: bool, rise: u16, fall: u16) -> Self {

@@ -1,6 +1,7 @@
 //! What a write does when its task is done.
 
 use super::event::Event;
+use super::forecast::Forecast;
 use super::parts::{
     Attributes, Binding, DomainChange, Effect, Listener, ListenerChange, LoadBalancer, Rule,
     RuleChange, Target, TargetKey,
@@ -8,7 +9,7 @@ use super::parts::{
 use super::script::Probes;
 use super::{Model, OnReregister};
 use crate::clock::Millis;
-use crate::health::machine::Health;
+use std::net::SocketAddr;
 
 impl Model {
     /// Lets one write take effect.
@@ -30,6 +31,7 @@ impl Model {
         let mut binder = Binder {
             at,
             keep,
+            forecast: &self.forecast,
             generation: &mut self.generation,
         };
         let happened = match effect {
@@ -234,6 +236,7 @@ struct Binder<'a> {
     at: Millis,
     /// A target that is bound already stays as it is.
     keep: bool,
+    forecast: &'a Forecast,
     generation: &'a mut u64,
 }
 
@@ -257,7 +260,7 @@ impl Binder<'_> {
                 }
                 Some(_) => {}
                 None => {
-                    let new = self.target(weight, tag);
+                    let new = self.target(&key.address, weight, tag);
                     targets.insert(key.address, new);
                 }
             }
@@ -266,14 +269,14 @@ impl Binder<'_> {
         events
     }
 
-    fn target(&mut self, weight: u8, tag: Option<String>) -> Target {
+    fn target(&mut self, address: &SocketAddr, weight: u8, tag: Option<String>) -> Target {
         *self.generation += 1;
         Target {
             weight,
             tag,
             registered: self.at,
             generation: *self.generation,
-            health: Health::default(),
+            health: self.forecast.at_first(address, self.at),
             probes: Probes::from(self.at, *self.generation),
         }
     }

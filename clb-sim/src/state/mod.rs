@@ -10,6 +10,7 @@ pub(crate) mod certificates;
 pub(crate) mod custom_check;
 mod effects;
 pub(crate) mod event;
+pub(crate) mod forecast;
 pub(crate) mod foreign;
 pub(crate) mod health_check;
 pub(crate) mod ids;
@@ -26,6 +27,7 @@ use crate::clock::Millis;
 use crate::refusal::{Refusal, code};
 use certificates::Certificates;
 use event::Event;
+use forecast::Forecast;
 use ids::Ids;
 use parts::{Listener, LoadBalancer, More, Network, TargetKey};
 use script::Script;
@@ -71,6 +73,9 @@ pub(crate) struct Model {
     /// In a test that says itself which targets are well; nothing is probed then.
     #[serde(skip)]
     script: Option<Script>,
+    /// Health that is foretold instead of probed.
+    #[serde(skip)]
+    pub(crate) forecast: Forecast,
     #[serde(skip)]
     writers: Vec<foreign::AtWork>,
     #[serde(skip)]
@@ -164,6 +169,7 @@ impl Model {
             deletions: VecDeque::new(),
             generation: 0,
             script: None,
+            forecast: Forecast::default(),
             writers: Vec::new(),
             revision: Revision::default(),
             events: Vec::new(),
@@ -205,7 +211,8 @@ impl Model {
         self.quotas.unwrap_or(self.settings.quotas)
     }
 
-    /// Counts one probe. A probe of an earlier binding of the same ip:port is ignored.
+    /// Counts one probe. A probe of an earlier binding of the same ip:port is ignored, and one that was
+    /// under way when the target's health was foretold.
     pub(crate) fn record_probe(
         &mut self,
         load_balancer: &str,
@@ -230,7 +237,7 @@ impl Model {
         let Some(target) = targets.get_mut(&key.address) else {
             return;
         };
-        if target.generation != generation {
+        if target.generation != generation || self.forecast.covers(&key.address) {
             return;
         }
         let before = target.health.verdict;

@@ -128,6 +128,28 @@ fn a_probe_of_an_earlier_binding_does_not_count() {
 }
 
 #[test]
+fn a_probe_that_was_under_way_when_health_was_foretold_does_not_count() {
+    let mut model = model();
+    model.begin(&call(1000), LB, bind_one(1, 10)).unwrap();
+    model.settle(2000);
+    let target = |model: &Model| {
+        let target = &model.listener(LB, LISTENER).unwrap().targets[&key(1).address];
+        (target.generation, target.health.verdict)
+    };
+    let (generation, _) = target(&model);
+    model.foretell([(key(1).address, Some(5000))], 2000);
+    assert_eq!(model.next_due(), Some(5000));
+    for _ in 0..3 {
+        model.record_probe(LB, &key(1), generation, true);
+    }
+    assert_eq!(target(&model).1, Verdict::Unknown);
+    model.settle(4999);
+    assert_eq!(target(&model).1, Verdict::Unknown);
+    model.settle(5000);
+    assert_eq!((target(&model).1, model.next_due()), (Verdict::Alive, None));
+}
+
+#[test]
 fn the_pool_runs_dry() {
     let mut model = model();
     let mut made = 1;

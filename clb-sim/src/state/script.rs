@@ -4,6 +4,7 @@
 
 use super::Model;
 use super::event::Event;
+use super::forecast::Forecast;
 use super::health_check::HealthCheck;
 use super::ids::mix;
 use super::parts::{Target, TargetKey};
@@ -77,7 +78,7 @@ impl Model {
             for listener in &mut found.listeners {
                 let id = listener.id.clone();
                 for (location, check, targets) in listener.places_mut() {
-                    let round = Round::of((&id, location), check, script, now);
+                    let round = Round::of((&id, location), check, (script, &self.forecast), now);
                     if let (Some(round), Some(target)) = (round, targets.get_mut(&address)) {
                         self.events.extend(round.count(address, target));
                     }
@@ -113,7 +114,8 @@ impl Model {
         for listener in &mut found.listeners {
             let id = listener.id.clone();
             for (location, check, targets) in listener.places_mut() {
-                let Some(round) = Round::of((&id, location), check, script, now) else {
+                let Some(round) = Round::of((&id, location), check, (script, &self.forecast), now)
+                else {
                     continue;
                 };
                 for (address, target) in targets {
@@ -128,6 +130,7 @@ impl Model {
 /// The counting of one listener's or rule's probes at one moment.
 struct Round<'a> {
     script: &'a Script,
+    forecast: &'a Forecast,
     place: (&'a str, Option<&'a str>),
     now: Millis,
     interval: Millis,
@@ -139,12 +142,13 @@ impl<'a> Round<'a> {
     fn of(
         place: (&'a str, Option<&'a str>),
         check: Option<&HealthCheck>,
-        script: &'a Script,
+        (script, forecast): (&'a Script, &'a Forecast),
         now: Millis,
     ) -> Option<Self> {
         let check = check.filter(|check| check.on)?;
         Some(Self {
             script,
+            forecast,
             place,
             now,
             interval: Millis::from(check.interval_s) * 1000,
@@ -156,6 +160,9 @@ impl<'a> Round<'a> {
     /// Counts the probes since the last look; all found the same, because what is said changes
     /// only after a look.
     fn count(&self, address: SocketAddr, target: &mut Target) -> Option<Event> {
+        if self.forecast.covers(&address) {
+            return None;
+        }
         let due = target.probes.due(self.now, self.interval);
         let new = due.saturating_sub(target.probes.counted).min(TELLING);
         if new == 0 {

@@ -148,14 +148,16 @@ impl Model {
             self.apply(at, &id, effect);
         }
         self.let_write(now);
+        self.come_true(now);
     }
 
-    /// When the next write is due.
+    /// When the next write is due, or something that was foretold.
     pub(crate) fn next_due(&self) -> Option<Millis> {
         let pending = |load_balancer: &LoadBalancer| {
             load_balancer.pending.as_ref().map(|pending| pending.due)
         };
         let pending = self.load_balancers.values().filter_map(pending);
-        pending.chain(self.next_turn()).min()
+        let others = self.next_turn().into_iter().chain(self.forecast.next());
+        pending.chain(others).min()
     }
 }

@@ -108,6 +108,42 @@ async fn what_is_not_looked_at_is_counted_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_foretold_comes_true_to_the_millisecond_whatever_probes_would_find() {
+    let clb = clb(Delays::default());
+    let listener = listener(&clb);
+    let at = |seconds: i64| clb.now().as_millisecond() + seconds * 1000;
+    let foretold = |number: u32, alive_at: Option<i64>| json!({ "ip": format!("10.0.0.{number}"), "port": 80, "alive_at": alive_at });
+    let all = [
+        foretold(1, Some(at(60))),
+        foretold(2, None),
+        foretold(3, Some(at(0))),
+    ];
+    clb.foretell(&json!({ "targets": all })).unwrap();
+    // The fourth is probed, in thought.
+    call(&clb, "BatchRegisterTargets", batch(&listener, 1..5)).await;
+    assert_eq!(
+        health(&clb).await,
+        ["Unknown", "Unknown", "Alive", "Unknown"]
+    );
+    sleep(Duration::from_millis(59_999)).await;
+    assert_eq!(health(&clb).await, ["Unknown", "Unknown", "Alive", "Alive"]);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(health(&clb).await, ["Alive", "Unknown", "Alive", "Alive"]);
+
+    // Said anew: what was said before counts no more.
+    clb.foretell(&json!({ "targets": [foretold(1, Some(at(10))), foretold(3, None)] }))
+        .unwrap();
+    clb.set_default_health(false);
+    sleep(SECOND * 9).await;
+    assert_eq!(
+        health(&clb).await,
+        ["Unknown", "Unknown", "Unknown", "Dead"]
+    );
+    sleep(SECOND).await;
+    assert_eq!(health(&clb).await, ["Alive", "Unknown", "Unknown", "Dead"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_call_takes_its_time_and_writes_to_one_load_balancer_are_serial() {
     let clb = clb(Delays {
         call_ms: 1000,

@@ -15,6 +15,7 @@ mod data_http;
 mod data_https;
 mod data_security;
 mod data_udp;
+mod forecast;
 mod in_process;
 mod objects;
 mod support;
