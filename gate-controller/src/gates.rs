@@ -1,6 +1,6 @@
 //! Writes the gates: looks at all pods whenever something changed, and performs what [`judge`] says.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ struct Memory {
     waiting_since: HashMap<String, Instant>,
     told: HashSet<String>,
     busy: HashSet<String>,
+    /// Of the last look, what no place was free for.
+    queue: VecDeque<(PodRecord, Condition)>,
     writes: JoinSet<(PodRecord, Condition, Result<PodRecord, CallError>)>,
 }
 
@@ -68,23 +70,30 @@ impl Gates {
                     };
                 }
                 self.look(&mut memory).await;
-                tokio::select! {
-                    _ = changes.changed() => tokio::time::sleep(GATHER).await,
-                    _ = self.exposures.changed() => {}
-                    () = self.seen.notified() => {}
-                    Some(done) = memory.writes.join_next() => self.written(&mut memory, done.ok()),
-                    () = tokio::time::sleep(TICK) => {}
-                }
-                // All of them: a look costs as much as there are pods, and frees only these places.
-                while let Some(done) = memory.writes.try_join_next() {
-                    self.written(&mut memory, done.ok());
-                }
+                self.write_on(&mut memory, &mut changes).await;
             }
         };
         draining.run_until_cancelled(work).await;
     }
 
+    /// Goes on writing until there is a reason to look again. A look costs as much as there are pods, and a
+    /// write that is done is no reason: it makes room for the next, and the watch tells what became of it.
+    async fn write_on(&mut self, memory: &mut Memory, changes: &mut watch::Receiver<u64>) {
+        let mut look = Instant::now() + TICK;
+        loop {
+            self.begin(memory);
+            tokio::select! {
+                _ = changes.changed() => look = look.min(Instant::now() + GATHER),
+                _ = self.exposures.changed() => return,
+                () = self.seen.notified() => return,
+                Some(done) = memory.writes.join_next() => self.written(memory, done.ok()),
+                () = tokio::time::sleep_until(look) => return,
+            }
+        }
+    }
+
     async fn look(&mut self, memory: &mut Memory) {
+        memory.queue.clear();
         let now = Instant::now();
         let exposures = Arc::clone(&self.exposures.borrow_and_update());
         let durations = memory.unselected.durations(now);
@@ -112,7 +121,7 @@ impl Gates {
             *known = waiting;
             other
         });
-        self.write(memory, verdict.writes);
+        memory.queue = queue(verdict.writes);
     }
 
     /// An orphan's gate opens only after a fresh read agrees that nothing selects it.
@@ -134,9 +143,17 @@ impl Gates {
         true
     }
 
-    fn write(&self, memory: &mut Memory, writes: Vec<(PodRecord, Condition)>) {
-        for (pod, condition) in writes {
-            if memory.writes.len() >= IN_FLIGHT || !memory.busy.insert(pod.uid.clone()) {
+    /// Begins writes for as long as there are places, and the term in which they were found right lasts.
+    fn begin(&self, memory: &mut Memory) {
+        while memory.writes.len() < IN_FLIGHT {
+            let term = self.shared.leadership.current();
+            if term.map(|term| term.number) != memory.term {
+                return;
+            }
+            let Some((pod, condition)) = memory.queue.pop_front() else {
+                return;
+            };
+            if !memory.busy.insert(pod.uid.clone()) {
                 continue;
             }
             let client = self.shared.kube.clone();
@@ -304,5 +321,41 @@ impl Gates {
         self.shared
             .recorder
             .publish(reference("Pod", &pod.object(), &pod.uid), news);
+    }
+}
+
+/// Gates that open first: traffic waits for them, for messages nobody does.
+fn queue(mut writes: Vec<(PodRecord, Condition)>) -> VecDeque<(PodRecord, Condition)> {
+    writes.sort_by_key(|(_, condition)| condition.status != Status::True);
+    writes.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::tests::pod;
+
+    #[test]
+    fn gates_that_open_are_written_before_messages() {
+        let write = |name: &str, status| {
+            let condition = Condition {
+                status,
+                reason: ConditionReason::Healthy,
+                message: String::new(),
+            };
+            (pod(name, 1), condition)
+        };
+        let writes = [
+            ("a", Status::False),
+            ("b", Status::True),
+            ("c", Status::False),
+            ("d", Status::True),
+        ];
+        let writes = writes.map(|(name, status)| write(name, status));
+        let names: Vec<_> = queue(writes.into())
+            .into_iter()
+            .map(|(pod, _)| pod.name)
+            .collect();
+        assert_eq!(names, ["b", "d", "a", "c"]);
     }
 }
