@@ -80,6 +80,11 @@ bench-sync: cargo-present ## The engine beside Tencent's published figures
 bench-path: build ## Client to pod: direct, by NodePort, by NodePort with Local, side by side
 	@exec $(HOST) run -- "$(OUT)/bench-path $(ARGS)"
 
+# Exits with 0 only if the gates open as fast as promised.
+.PHONY: bench-gate
+bench-gate: build ## Healthy in the CLB to gate True: 6,000 pods over 60 s, beside a bare loop
+	@exec $(HOST) run -- "$(OUT)/bench-gate $(ARGS)"
+
 # ---- checks ----
 
 .PHONY: test

@@ -40,6 +40,13 @@ impl Operator {
 
     /// The calls since a moment (in milliseconds since 1970), oldest first, that concern a load balancer.
     pub async fn calls_since(&self, since: i64, load_balancer: &str) -> Result<Vec<Call>> {
+        let mut calls = self.all_calls_since(since).await?;
+        calls.retain(|call| call.load_balancers.iter().any(|id| id == load_balancer));
+        Ok(calls)
+    }
+
+    /// All calls since a moment, oldest first.
+    pub async fn all_calls_since(&self, since: i64) -> Result<Vec<Call>> {
         let mut shown = self.ask("GET", "calls", "").await?;
         let last = shown
             .get_mut("last")
@@ -51,9 +58,7 @@ impl Operator {
             calls.len() < REMEMBERED || oldest <= since,
             "too much was called meanwhile: the first calls are forgotten"
         );
-        calls.retain(|call| {
-            call.at >= since && call.load_balancers.iter().any(|id| id == load_balancer)
-        });
+        calls.retain(|call| call.at >= since);
         Ok(calls)
     }
 

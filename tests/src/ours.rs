@@ -212,11 +212,19 @@ pub async fn leader(client: &Client) -> Result<String> {
     .await
 }
 
-/// SIGKILL to the process of a pod's container, found by the pod's cgroup.
+/// SIGKILL to the process of a pod's container.
 pub async fn kill_minus_nine(client: &Client, name: &str) -> Result<()> {
+    for process in processes(client, name).await? {
+        kill(process, Signal::SIGKILL)?;
+    }
+    Ok(())
+}
+
+/// The process of a pod's container, found by the pod's cgroup.
+pub async fn processes(client: &Client, name: &str) -> Result<Vec<Pid>> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let uid = pods.get(name).await?.uid().context("a UID")?;
-    let mut killed = 0;
+    let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry
             .file_name()
@@ -228,10 +236,9 @@ pub async fn kill_minus_nine(client: &Client, name: &str) -> Result<()> {
         let cgroup = std::fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
         let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
         if cgroup.contains(&uid) && command.starts_with("/clb-gate") {
-            kill(Pid::from_raw(pid), Signal::SIGKILL)?;
-            killed += 1;
+            found.push(Pid::from_raw(pid));
         }
     }
-    ensure!(killed > 0, "no process of pod {name} found");
-    Ok(())
+    ensure!(!found.is_empty(), "no process of pod {name} found");
+    Ok(found)
 }

@@ -159,7 +159,8 @@ pub async fn stop_all(world: &World, app: &str) -> Result<()> {
     stopped.with_context(|| format!("deleting {app}")).map(drop)
 }
 
+/// What a kubelet's clock reads.
 #[expect(clippy::disallowed_methods, reason = "the kubelet's clock")]
-fn now() -> jiff::Timestamp {
+pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }

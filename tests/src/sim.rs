@@ -1,13 +1,13 @@
 //! The simulated CLB as a person in Tencent's console would see it: through the same API as everyone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use clb::{
-    BatchTarget, Client, Config, CreateListener, EnvCredentials, ListenerId, ListenerQuery,
-    LoadBalancerId, Protocol, SECRET_ID, SECRET_KEY, Target,
+    BatchTarget, Client, Config, CreateListener, EnvCredentials, HealthState, ListenerId,
+    ListenerQuery, LoadBalancerId, Protocol, SECRET_ID, SECRET_KEY, Target,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -131,6 +131,23 @@ impl Console {
             ))
         });
         Ok(named.collect())
+    }
+
+    /// The addresses that are Alive under these listeners of these load balancers, at most 30: by one call.
+    pub async fn alive(
+        &self,
+        load_balancers: &[LoadBalancerId],
+        listeners: &[ListenerId],
+    ) -> Result<BTreeSet<SocketAddr>> {
+        let found = self
+            .client
+            .describe_target_health(load_balancers, listeners)
+            .await?;
+        let listeners = found.into_iter().flat_map(|lb| lb.listeners);
+        let rules = listeners.flat_map(|listener| listener.rules);
+        let targets = rules.flat_map(|rule| rule.targets);
+        let alive = targets.filter(|target| target.state() == HealthState::Alive);
+        Ok(alive.filter_map(|target| target.address()).collect())
     }
 
     /// The rules of the listener on a port, as host and path, and the health of each one's targets.

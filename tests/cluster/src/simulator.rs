@@ -25,8 +25,10 @@ const LOAD_BALANCERS: &[&str] = &["lb-demo0001", "lb-demo0002"];
 
 /// Addresses of pods that journeys play without containers.
 const PLAYED: &str = "198.18.4.0/22";
+/// Addresses of pods that a benchmark writes down by the thousands: nobody answers at them.
+const ON_PAPER: &str = "198.18.32.0/19";
 /// Targets a listener may have: more than Tencent's default of 200, as users with many pods ask for.
-const TARGETS: &str = "500";
+const TARGETS: &str = "1000";
 
 /// Listening is a matter of milliseconds.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -92,7 +94,7 @@ impl Simulator {
             let itself = format!("{}/32", node.address());
             command.args(["--reachable", &node.pods(), "--reachable", &itself]);
         }
-        command.args(["--reachable", PLAYED]);
+        command.args(["--reachable", PLAYED, "--reachable", ON_PAPER]);
         self.launch(command, components).await
     }
 
