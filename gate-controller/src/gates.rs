@@ -51,6 +51,8 @@ struct Memory {
     busy: HashSet<String>,
     /// Of the last look, what no place was free for.
     queue: VecDeque<(PodRecord, Condition)>,
+    /// How long the last look took.
+    took: Duration,
     writes: JoinSet<(PodRecord, Condition, Result<PodRecord, CallError>)>,
 }
 
@@ -80,10 +82,12 @@ impl Gates {
     /// write that is done is no reason: it makes room for the next, and the watch tells what became of it.
     async fn write_on(&mut self, memory: &mut Memory, changes: &mut watch::Receiver<u64>) {
         let mut look = Instant::now() + TICK;
+        // Looks take half of the time at most, however many pods there are.
+        let gather = GATHER.max(memory.took);
         loop {
             self.begin(memory);
             tokio::select! {
-                _ = changes.changed() => look = look.min(Instant::now() + GATHER),
+                _ = changes.changed() => look = look.min(Instant::now() + gather),
                 _ = self.exposures.changed() => return,
                 () = self.seen.notified() => return,
                 Some(done) = memory.writes.join_next() => self.written(memory, done.ok()),
@@ -122,6 +126,7 @@ impl Gates {
             other
         });
         memory.queue = queue(verdict.writes);
+        memory.took = now.elapsed();
     }
 
     /// An orphan's gate opens only after a fresh read agrees that nothing selects it.
