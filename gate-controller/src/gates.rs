@@ -51,7 +51,7 @@ struct Memory {
     busy: HashSet<String>,
     /// Of the last look, what no place was free for.
     queue: VecDeque<(PodRecord, Condition)>,
-    /// How long the last look took.
+    /// How long it took to judge all pods.
     took: Duration,
     writes: JoinSet<(PodRecord, Condition, Result<PodRecord, CallError>)>,
 }
@@ -108,6 +108,7 @@ impl Gates {
             unselected: &durations,
         };
         let mut verdict = cluster.with_pods(|pods| judge(&exposures, pods, views, network, times));
+        memory.took = now.elapsed();
         memory.unselected.update(&verdict.unselected, now);
         if memory.unselected.ripe(ORPHAN_AFTER, now) && !self.orphans_confirmed(&verdict).await {
             memory.unselected.restart();
@@ -126,7 +127,6 @@ impl Gates {
             other
         });
         memory.queue = queue(verdict.writes);
-        memory.took = now.elapsed();
     }
 
     /// An orphan's gate opens only after a fresh read agrees that nothing selects it.
