@@ -210,6 +210,7 @@ fn seen(exposure: &Exposure, load_balancer: &str, view: &View) -> Vec<Standing> 
     let rule = exposure.rule.as_ref().map(RuleKey::of);
     let told_here = |held: &&Held| match held {
         Held::Rule(key, _) => rule.as_ref() == Some(key),
+        Held::NoSuccessor(key, _) => rule.as_ref() == key.as_ref(),
         // The object is told what is wrong with its certificate.
         Held::Uncertified(..) => false,
         Held::OtherProtocol(..)

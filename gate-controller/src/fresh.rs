@@ -15,7 +15,50 @@ use runtime::CallError;
 
 use crate::cluster::Cluster;
 use crate::desired::{Asked, Desired, by_namespace, wanted};
+use crate::lifecycle::Made;
+use crate::met::{self, Stand};
 use crate::pod::PodRecord;
+
+/// What asks for something in one namespace.
+pub(crate) struct Asking {
+    services: Vec<ServiceFacts>,
+    ingresses: Vec<IngressFacts>,
+    settings: Settings,
+    made: Made,
+}
+
+impl Asking {
+    /// Whether something selects the pod.
+    pub(crate) fn selects(&self, pod: &PodRecord) -> bool {
+        let settings = &self.settings;
+        let mut services = self.services.iter();
+        let by_service = services.any(|service| match exposures(service, settings) {
+            Judgement::Served(_) => pod.selected_by(&service.selector),
+            Judgement::NotOurs(reason) => reason.holds() && pod.selected_by(&service.selector),
+        });
+        let mut ingresses = self.ingresses.iter();
+        by_service || ingresses.any(|ingress| leads_to(ingress, pod, &self.services, settings))
+    }
+
+    /// Whether none of these exposes the pod any more. Where something cannot be read, that is not certain.
+    pub(crate) fn let_go(&self, pod: &PodRecord, stands: &BTreeSet<Stand>) -> bool {
+        let asked = Asked {
+            services: self.services.iter().collect(),
+            ingresses: self.ingresses.iter().collect(),
+            certificates: None,
+        };
+        let (pods, ledger) = (by_namespace([pod]), BTreeSet::new());
+        let now = wanted(&asked, &pods, &self.settings, &ledger, &self.made);
+        let mut exposures = now.exposures.iter();
+        let exposed = exposures
+            .any(|one| pod.selected_by(&one.selector) && stands.contains(&met::stand(one)));
+        let others = &now.others;
+        let mut slots = stands.iter().map(|(_, slot, _)| slot);
+        let unread = others.held_pods.contains(&pod.uid)
+            || slots.any(|slot| others.held_slots.contains(slot));
+        !exposed && !unread
+    }
+}
 
 /// Lists are larger than other calls.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -55,19 +98,17 @@ impl Fresh {
         Ok(all.load_balancers.remove(load_balancer).unwrap_or_default())
     }
 
-    /// Whether something in this namespace still selects the pod.
-    pub async fn selects(&self, pod: &PodRecord) -> Result<bool, CallError> {
-        let settings = self.cluster.settings();
-        let services = self.services(Some(&pod.namespace)).await?;
-        let ingresses = self.ingresses(Some(&pod.namespace)).await?;
-        let by_service = services
-            .iter()
-            .any(|service| match exposures(service, &settings) {
-                Judgement::Served(_) => pod.selected_by(&service.selector),
-                Judgement::NotOurs(reason) => reason.holds() && pod.selected_by(&service.selector),
-            });
-        let mut ingresses = ingresses.iter();
-        Ok(by_service || ingresses.any(|ingress| leads_to(ingress, pod, &services, &settings)))
+    /// What asks for something in a namespace, by what the API server says now.
+    pub(crate) async fn namespace(&self, namespace: &str) -> Result<Asking, CallError> {
+        let mut services = self.services(Some(namespace)).await?;
+        let mut ingresses = self.ingresses(Some(namespace)).await?;
+        self.cluster.join(&mut services, &mut ingresses);
+        Ok(Asking {
+            services,
+            ingresses,
+            settings: self.cluster.settings(),
+            made: self.cluster.made(),
+        })
     }
 
     async fn ingresses(&self, namespace: Option<&str>) -> Result<Vec<IngressFacts>, CallError> {

@@ -15,8 +15,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Shared, reference};
+use crate::fresh::Asking;
 use crate::health::Waiting;
 use crate::judge::{Times, Unselected, Verdict, judge};
+use crate::met::{Met, Opening};
+use crate::pauses::{Pauses, Why};
 use crate::pod::{DEFAULT_WEIGHT, PodRecord};
 use crate::status;
 
@@ -49,12 +52,17 @@ struct Memory {
     waiting_since: HashMap<String, Instant>,
     told: HashSet<String>,
     busy: HashSet<String>,
+    met: Met,
+    pauses: Pauses,
     /// Of the last look, what no place was free for.
     queue: VecDeque<(PodRecord, Condition)>,
     /// How long it took to judge all pods.
     took: Duration,
     writes: JoinSet<(PodRecord, Condition, Result<PodRecord, CallError>)>,
 }
+
+/// What was read of namespaces during one look.
+type Read = HashMap<String, Option<Asking>>;
 
 impl Gates {
     /// Works for as long as we lead and until `draining`.
@@ -110,17 +118,26 @@ impl Gates {
         let mut verdict = cluster.with_pods(|pods| judge(&exposures, pods, views, network, times));
         memory.took = now.elapsed();
         memory.unselected.update(&verdict.unselected, now);
-        if memory.unselected.ripe(ORPHAN_AFTER, now) && !self.orphans_confirmed(&verdict).await {
+        memory.met.update(&verdict.behind, now);
+        memory.pauses.keep(&verdict.behind);
+        let mut read = HashMap::new();
+        if memory.unselected.ripe(ORPHAN_AFTER, now)
+            && !self.orphans_confirmed(&verdict, &mut read).await
+        {
             memory.unselected.restart();
             verdict
                 .writes
                 .retain(|(pod, _)| !verdict.unselected.contains(&pod.uid));
         }
+        self.hold_openings(memory, &mut verdict, &mut read).await;
         self.tell(memory, &verdict, now);
         let ungated = verdict.ungated.len();
         let clock = runtime::clock::now();
         self.shared.metrics.pods(&verdict.counted, ungated, clock);
-        let waiting = std::mem::take(&mut verdict.waiting);
+        let mut waiting = std::mem::take(&mut verdict.waiting);
+        for (load_balancer, listeners) in self.shared.views.awaited() {
+            waiting.entry(load_balancer).or_default().extend(listeners);
+        }
         self.waiting.send_if_modified(|known| {
             let other = *known != waiting;
             *known = waiting;
@@ -130,26 +147,68 @@ impl Gates {
     }
 
     /// An orphan's gate opens only after a fresh read agrees that nothing selects it.
-    async fn orphans_confirmed(&self, verdict: &Verdict) -> bool {
+    async fn orphans_confirmed(&self, verdict: &Verdict, read: &mut Read) -> bool {
         let orphans = verdict
             .writes
             .iter()
             .filter(|(pod, _)| verdict.unselected.contains(&pod.uid));
         for (pod, _) in orphans {
-            match self.shared.fresh.selects(pod).await {
-                Ok(false) => {}
-                Ok(true) => return false,
-                Err(error) => {
-                    tracing::warn!(%error, "no orphan is released before the cluster was read again");
-                    return false;
-                }
+            match self.asking(&pod.namespace, read).await {
+                Some(asking) if !asking.selects(pod) => {}
+                Some(_) | None => return false,
             }
         }
         true
     }
 
+    /// A gate opens with fewer exposures than its pod was seen behind only after a fresh read agrees.
+    async fn hold_openings(&self, memory: &mut Memory, verdict: &mut Verdict, read: &mut Read) {
+        for (pod, condition) in std::mem::take(&mut verdict.writes) {
+            let opens = condition.status == Status::True;
+            if !opens || verdict.unselected.contains(&pod.uid) {
+                verdict.writes.push((pod, condition));
+                continue;
+            }
+            let now = Instant::now();
+            let condition = match memory.met.opening(&pod.uid, now) {
+                Opening::Free => condition,
+                Opening::Held(held) => held,
+                Opening::Ripe(gone) => match self.asking(&pod.namespace, read).await {
+                    Some(asking) if asking.let_go(&pod, &gone) => {
+                        memory.met.forget(&pod.uid, &gone);
+                        condition
+                    }
+                    Some(_) | None => {
+                        memory.met.restart(&pod.uid, now);
+                        continue;
+                    }
+                },
+            };
+            if !pod
+                .condition
+                .as_ref()
+                .is_some_and(|now| now.says(&condition))
+            {
+                verdict.writes.push((pod, condition));
+            }
+        }
+    }
+
+    /// What asks for something in a namespace, read once a look; `None`: it cannot be read.
+    async fn asking<'r>(&self, namespace: &str, read: &'r mut Read) -> Option<&'r Asking> {
+        if !read.contains_key(namespace) {
+            let asking = self.shared.fresh.namespace(namespace).await;
+            let asking = asking.inspect_err(|error| {
+                tracing::warn!(%error, "no orphan is released before the cluster was read again");
+            });
+            read.insert(namespace.to_owned(), asking.ok());
+        }
+        read.get(namespace)?.as_ref()
+    }
+
     /// Begins writes for as long as there are places, and the term in which they were found right lasts.
     fn begin(&self, memory: &mut Memory) {
+        let now = Instant::now();
         while memory.writes.len() < IN_FLIGHT {
             let term = self.shared.leadership.current();
             if term.map(|term| term.number) != memory.term {
@@ -158,7 +217,7 @@ impl Gates {
             let Some((pod, condition)) = memory.queue.pop_front() else {
                 return;
             };
-            if !memory.busy.insert(pod.uid.clone()) {
+            if !memory.pauses.over(&pod, now) || !memory.busy.insert(pod.uid.clone()) {
                 continue;
             }
             let client = self.shared.kube.clone();
@@ -182,19 +241,30 @@ impl Gates {
             Ok(now) => {
                 tracing::info!(pod = %pod.object(), status = %condition.status, reason = condition.reason.as_str(), "gate");
                 self.shared.metrics.patched("ok");
+                memory.pauses.written(&pod.uid);
                 if condition.status == Status::True {
                     self.ready(&pod, &condition);
                 }
                 self.shared.cluster.on_written(now);
             }
-            // The pod changed or went meanwhile; the watch brings what it is now.
-            Err(error) if error.is_conflict() || error.is_not_found() => {
-                self.shared.metrics.patched(error.kind());
-            }
-            Err(error) => {
-                tracing::warn!(%error, "gate not written");
-                self.shared.metrics.patched(error.kind());
-            }
+            Err(error) => self.unwritten(memory, &pod, &error),
+        }
+    }
+
+    /// It is tried again after a pause; a refusal is told once, for a person must see to it.
+    fn unwritten(&self, memory: &mut Memory, pod: &PodRecord, error: &CallError) {
+        self.shared.metrics.patched(error.kind());
+        let why = Why::of(error);
+        let news = memory.pauses.failed(pod, why, Instant::now());
+        if why == Why::Overtaken || !news {
+            return;
+        }
+        tracing::warn!(%error, "gate not written, tried again after a growing pause");
+        if why == Why::Refused {
+            let note = format!(
+                "The API server refuses the gate's condition: {error}; it is tried again now and then"
+            );
+            self.event(pod, News::warning("GateNotWritten", "Gate", note));
         }
     }
 
@@ -237,6 +307,12 @@ impl Gates {
         }
         for (pod, refusal) in &verdict.unreachable {
             self.tell_unreachable(memory, pod, *refusal);
+        }
+        for (pod, why) in &verdict.strangers {
+            if memory.told.insert(format!("family {} {why}", pod.uid)) {
+                let note = format!("Not bound: {why}");
+                self.event(pod, News::warning("AddressFamily", "Gate", note));
+            }
         }
         for pod in &verdict.misweighted {
             self.tell_weight(memory, pod);

@@ -1,21 +1,28 @@
 //! From exposures, pods and views to what the gates should say and whose health to ask for. Pure, but
 //! for the views it reads.
 
+mod binding;
+mod unselected;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use direct_access::condition::{Condition, Status};
-use direct_access::gate::{Binding, BindingState};
+use direct_access::gate::Binding;
 use direct_access::names;
 use direct_access::network::{Conclusion, Reach, Refusal};
 use direct_access::{Exposure, GateFacts, GateValue, gate};
 use jiff::Timestamp;
-use tokio::time::Instant;
 
-use crate::desired::{PodsByNamespace, RuleKey};
+pub(crate) use binding::stand;
+use binding::{binding, held_by_network};
+pub use unselected::Unselected;
+
+use crate::desired::PodsByNamespace;
+use crate::met::{self, Behind};
 use crate::metrics::{self, Counted};
 use crate::pod::{Fate, PodRecord};
-use crate::view::{Sought, Views};
+use crate::view::Views;
 
 /// Reasons of metrics for pods that have no condition yet.
 const NOT_STARTED: &str = "NotStarted";
@@ -38,6 +45,10 @@ pub struct Verdict {
     pub misweighted: Vec<PodRecord>,
     /// UIDs of live, gated, unlatched pods that nothing selects.
     pub unselected: BTreeSet<String>,
+    /// What every live, gated, unlatched pod is behind.
+    pub(crate) behind: Behind,
+    /// Exposed pods without an address that their load balancer could bind, and why.
+    pub(crate) strangers: Vec<(PodRecord, String)>,
     network: Conclusion,
     now: Timestamp,
 }
@@ -98,6 +109,7 @@ impl Verdict {
     ) {
         let mine: Vec<_> = exposures
             .iter()
+            .copied()
             .filter(|exposure| pod.selected_by(&exposure.selector))
             .collect();
         let under_rules = mine.iter().any(|exposure| exposure.rule.is_some());
@@ -105,6 +117,7 @@ impl Verdict {
         if bad || pod.bad_rule_weight.is_some() && under_rules {
             self.misweighted.push(pod.clone());
         }
+        self.strange(pod, &mine, views);
         let reach = pod.network.reach(self.network);
         if !pod.gated {
             if !mine.is_empty() {
@@ -139,7 +152,13 @@ impl Verdict {
             ip: ip.as_deref(),
             unselected_for,
         };
-        self.conclude(pod, gate(&facts, &bindings), waiting, mine.is_empty());
+        self.conclude(pod, gate(&facts, &bindings), waiting, &mine);
+    }
+
+    fn strange(&mut self, pod: &PodRecord, exposures: &[&Exposure], views: &Views) {
+        let mut ids = exposures.iter().filter_map(|one| one.load_balancer.id());
+        let why = ids.find_map(|id| Some(format!("CLB {id}: {}", pod.lacks(views.family(id))?)));
+        self.strangers.extend(why.map(|why| (pod.clone(), why)));
     }
 
     /// It is counted from when the containers were ready: nothing can be bound before.
@@ -164,7 +183,7 @@ impl Verdict {
         pod: &PodRecord,
         value: GateValue,
         waiting: Vec<(String, String)>,
-        unselected: bool,
+        exposures: &[&Exposure],
     ) {
         use direct_access::gate::Leave;
         let reason = match value {
@@ -182,7 +201,9 @@ impl Verdict {
         if let Some(reason) = reason {
             self.counted.waits(reason, pod.containers_ready_since);
         }
-        if unselected {
+        let stands = exposures.iter().map(|exposure| met::stand(exposure));
+        self.behind.insert(pod.uid.clone(), stands.collect());
+        if exposures.is_empty() {
             self.unselected.insert(pod.uid.clone());
         }
         for (load_balancer, listener) in waiting {
@@ -201,315 +222,5 @@ fn waits_for(pod: &PodRecord) -> &'static str {
     known.unwrap_or(NOT_STARTED)
 }
 
-/// `None`: the pod has no address yet, so there is nothing to bind.
-fn binding(
-    pod: &PodRecord,
-    exposure: &Exposure,
-    views: &Views,
-    waiting: &mut Vec<(String, String)>,
-) -> Option<Binding> {
-    let (service, slot) = (&exposure.service, exposure.slot());
-    let rule = exposure.rule.as_ref().map(RuleKey::of);
-    let Some(load_balancer) = exposure.load_balancer.id() else {
-        return Some(Binding {
-            place: format!("{slot} of the CLB that is being made for Service {service}"),
-            state: BindingState::Missing,
-            overdue: None,
-        });
-    };
-    let mut listener = format!("{load_balancer} {}:{}", exposure.protocol, exposure.port);
-    if let Some(rule) = &rule {
-        listener = format!("{listener} {rule}");
-    }
-    let Some(port) = pod.port(&exposure.target) else {
-        let why = format!(
-            "Service {} has the target port {}, and no container port of the pod has that name",
-            service, exposure.target
-        );
-        return Some(Binding {
-            place: listener,
-            state: BindingState::Held(why),
-            overdue: None,
-        });
-    };
-    let ip = pod.ip?;
-    let sought = Sought {
-        load_balancer,
-        slot,
-        rule: rule.as_ref(),
-        owner: &exposure.owner,
-        address: (ip, port),
-        pod_uid: &pod.uid,
-    };
-    let (state, poll) = views.state(&sought);
-    if let Some(id) = poll {
-        waiting.push((load_balancer.to_owned(), id));
-    }
-    Some(Binding {
-        place: format!("{listener} -> {ip}:{port}"),
-        state,
-        overdue: None,
-    })
-}
-
-/// How one exposure's binding of a pod stands, for whoever explains it; `None`: the pod has no address yet.
-pub(crate) fn stand(
-    pod: &PodRecord,
-    exposure: &Exposure,
-    views: &Views,
-    network: Conclusion,
-) -> Option<Binding> {
-    let binding = binding(pod, exposure, views, &mut Vec::new())?;
-    Some(held_by_network(binding, pod.network.reach(network)))
-}
-
-/// What will not be bound does not wait for a binding: it says why.
-fn held_by_network(binding: Binding, reach: Reach) -> Binding {
-    match (&binding.state, reach.refusal()) {
-        (BindingState::Missing, Some(refusal)) => Binding {
-            state: BindingState::Held(format!("the CLB cannot reach this pod: {}", refusal.why())),
-            ..binding
-        },
-        _ => binding,
-    }
-}
-
-/// Keeps since when pods have been unselected.
-#[derive(Debug, Default)]
-pub struct Unselected(HashMap<String, Instant>);
-
-impl Unselected {
-    /// Takes in who is unselected now.
-    pub fn update(&mut self, now_unselected: &BTreeSet<String>, now: Instant) {
-        self.0.retain(|uid, _| now_unselected.contains(uid));
-        for uid in now_unselected {
-            self.0.entry(uid.clone()).or_insert(now);
-        }
-    }
-
-    /// Starts the count of everybody anew: a fresh read did not agree.
-    pub fn restart(&mut self) {
-        self.0.clear();
-    }
-
-    /// How long each has been unselected.
-    pub fn durations(&self, now: Instant) -> Durations {
-        self.0
-            .iter()
-            .map(|(uid, since)| (uid.clone(), now - *since))
-            .collect()
-    }
-
-    /// Whether somebody has been unselected for that long.
-    pub fn ripe(&self, after: Duration, now: Instant) -> bool {
-        self.0.values().any(|since| now - *since >= after)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use direct_access::condition::Status;
-    use direct_access::gate::ORPHAN_AFTER;
-    use direct_access::network::PodNetwork;
-    use direct_access::{IngressFacts, ServiceFacts, Settings};
-
-    use super::*;
-    use crate::desired::tests::{compute_in, front, service};
-    use crate::desired::{Asked, by_namespace, wanted};
-    use crate::lifecycle::Made;
-    use crate::pod::tests::pod;
-
-    const NOW: &str = "2026-01-01T00:10:00Z";
-
-    fn judged(pods: &[PodRecord], unselected: &Durations, exposed: bool) -> Verdict {
-        judged_in(&Settings::default(), pods, unselected, exposed)
-    }
-
-    fn judged_in(
-        settings: &Settings,
-        pods: &[PodRecord],
-        unselected: &Durations,
-        exposed: bool,
-    ) -> Verdict {
-        let services = if exposed {
-            vec![service("web")]
-        } else {
-            vec![]
-        };
-        judged_behind(&services, settings, pods, unselected)
-    }
-
-    fn judged_behind(
-        services: &[ServiceFacts],
-        settings: &Settings,
-        pods: &[PodRecord],
-        unselected: &Durations,
-    ) -> Verdict {
-        let wanted = compute_in(settings, services, pods);
-        judge(
-            &wanted.exposures,
-            &by_namespace(pods),
-            &Views::default(),
-            settings.conclusion,
-            Times {
-                now: NOW.parse().unwrap(),
-                unselected,
-            },
-        )
-    }
-
-    #[test]
-    fn pods_without_the_gate_are_told_apart() {
-        let opted_out = {
-            let mut pod = PodRecord {
-                gated: false,
-                ..pod("c", 3)
-            };
-            pod.labels
-                .insert(names::INJECT_LABEL.to_owned(), "false".to_owned());
-            pod
-        };
-        let pods = [
-            PodRecord {
-                gated: false,
-                ..pod("a", 1)
-            },
-            PodRecord {
-                gated: false,
-                network: PodNetwork::of(true, None, false),
-                ..pod("b", 2)
-            },
-            opted_out,
-        ];
-        let verdict = judged(&pods, &HashMap::new(), true);
-        assert_eq!(
-            verdict.ungated.iter().map(|p| &p.name).collect::<Vec<_>>(),
-            ["a"]
-        );
-        assert_eq!(
-            verdict
-                .unreachable
-                .iter()
-                .map(|(p, why)| (p.name.as_str(), *why))
-                .collect::<Vec<_>>(),
-            [("b", Refusal::HostNetwork)]
-        );
-        assert!(verdict.writes.is_empty());
-    }
-
-    #[test]
-    fn a_weight_that_is_none_is_told_where_it_would_count() {
-        let heavy = PodRecord {
-            bad_weight: Some("heavy".into()),
-            ..pod("a", 1)
-        };
-        let ungated = PodRecord {
-            gated: false,
-            ..heavy.clone()
-        };
-        for (pod, exposed, told) in [(&heavy, true, 1), (&ungated, true, 1), (&heavy, false, 0)] {
-            let verdict = judged(std::slice::from_ref(pod), &HashMap::new(), exposed);
-            assert_eq!(verdict.misweighted.len(), told);
-        }
-    }
-
-    #[test]
-    fn a_weight_under_rules_that_is_none_is_told_where_there_are_rules() {
-        let pods = [PodRecord {
-            bad_rule_weight: Some("heavy".into()),
-            ..pod("a", 1)
-        }];
-        let told = |services: &[ServiceFacts], ingresses: &[IngressFacts]| {
-            let asked = Asked {
-                services: services.iter().collect(),
-                ingresses: ingresses.iter().collect(),
-                certificates: None,
-            };
-            let grouped = by_namespace(&pods);
-            let (settings, made) = (Settings::default(), Made::default());
-            let ledger = BTreeSet::new();
-            let wanted = wanted(&asked, &grouped, &settings, &ledger, &made);
-            let (views, unselected) = (Views::default(), HashMap::new());
-            let times = Times {
-                now: NOW.parse().unwrap(),
-                unselected: &unselected,
-            };
-            let verdict = judge(
-                &wanted.exposures,
-                &grouped,
-                &views,
-                settings.conclusion,
-                times,
-            );
-            verdict.misweighted.len()
-        };
-        let services = [service("web")];
-        assert_eq!(told(&services, &[]), 0, "a Service has no rules");
-        assert_eq!(told(&services, &[front()]), 1);
-        assert_eq!(told(&[], &[front()]), 0, "leads nowhere");
-    }
-
-    #[test]
-    fn an_unbound_pod_waits() {
-        let verdict = judged(&[pod("a", 1)], &HashMap::new(), true);
-        let (_, condition) = &verdict.writes[0];
-        assert_eq!(condition.status, Status::False);
-        let waits = verdict.counted.waiting["WaitingForBinding"];
-        assert_eq!((waits.pods, verdict.counted.bindings["missing"]), (1, 1));
-    }
-
-    #[test]
-    fn a_deadline_counts_from_when_the_containers_were_ready() {
-        let mut hurried = service("web");
-        let deadline = (names::GATE_DEADLINE.to_owned(), "10m".to_owned());
-        hurried.annotations.extend([deadline]);
-        for (since, status) in [
-            (Some("2026-01-01T00:00:00Z"), Status::True),
-            (Some("2026-01-01T00:00:01Z"), Status::False),
-            (None, Status::False),
-        ] {
-            let pod = PodRecord {
-                containers_ready_since: since.map(|since| since.parse().unwrap()),
-                ..pod("a", 1)
-            };
-            let services = [hurried.clone()];
-            let verdict = judged_behind(&services, &Settings::default(), &[pod], &HashMap::new());
-            assert_eq!(verdict.writes[0].1.status, status, "{since:?}");
-        }
-    }
-
-    #[test]
-    fn a_missing_named_port_is_said() {
-        let portless = PodRecord {
-            ports: vec![],
-            ..pod("a", 1)
-        };
-        let verdict = judged(&[portless], &HashMap::new(), true);
-        assert!(verdict.writes[0].1.message.contains("no container port"));
-    }
-
-    #[test]
-    fn a_gated_pod_that_cannot_be_reached_says_why() {
-        let (settings, _) = Settings::parse(&[("network".to_owned(), "mixed".to_owned())].into());
-        let verdict = judged_in(&settings, &[pod("a", 1)], &HashMap::new(), true);
-        let (_, condition) = &verdict.writes[0];
-        assert_eq!(condition.status, Status::False);
-        for part in ["cannot reach this pod", "tke-route-eni"] {
-            assert!(condition.message.contains(part), "{}", condition.message);
-        }
-    }
-
-    #[test]
-    fn an_orphan_ripens() {
-        let pods = [pod("a", 1)];
-        let young = judged(&pods, &HashMap::new(), false);
-        assert!(young.writes.is_empty() && young.unselected.contains("uid-a"));
-        let mut memory = Unselected::default();
-        let now = Instant::now();
-        memory.update(&young.unselected, now);
-        let later = now + ORPHAN_AFTER;
-        assert!(memory.ripe(ORPHAN_AFTER, later));
-        let old = judged(&pods, &memory.durations(later), false);
-        assert_eq!(old.writes[0].1.status, Status::True);
-    }
-}
+mod tests;

@@ -43,8 +43,10 @@ pub struct PodRecord {
     pub labels: BTreeMap<String, String>,
     /// Where it is in its life.
     pub fate: Fate,
-    /// Address.
+    /// Address; of a dual-stack pod the first.
     pub ip: Option<IpAddr>,
+    /// The one of the other family.
+    pub other_ip: Option<IpAddr>,
     /// What bears on whether a CLB can reach it.
     pub network: PodNetwork,
     /// The controller that made it; kept only of pods on the host's network, whose makers saw no warning.
@@ -89,6 +91,7 @@ impl PodRecord {
                 .and_then(|v| v.parse().ok())
                 .unwrap_or_default(),
             fate: fate(meta.deletion_timestamp.is_some(), status.phase.as_deref()),
+            other_ip: other_ip(&status),
             ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
             network: network(&spec, annotation(names::NETWORKS)),
             maker: spec
@@ -148,6 +151,14 @@ fn fate(deleted: bool, phase: Option<&str>) -> Fate {
         _ if deleted => Fate::Going,
         _ => Fate::Live,
     }
+}
+
+/// The address that is not of the first one's family.
+fn other_ip(status: &PodStatus) -> Option<IpAddr> {
+    let first: IpAddr = status.pod_ip.as_deref()?.parse().ok()?;
+    let all = status.pod_ips.iter().flatten();
+    let mut all = all.filter_map(|one| one.ip.parse::<IpAddr>().ok());
+    all.find(|ip| ip.is_ipv6() != first.is_ipv6())
 }
 
 fn network(spec: &PodSpec, networks: Option<&String>) -> PodNetwork {
@@ -240,6 +251,7 @@ pub(crate) mod tests {
             labels: [("app".to_owned(), "web".to_owned())].into(),
             fate: Fate::Live,
             ip: Some([198, 18, 1, number].into()),
+            other_ip: None,
             network: PodNetwork::default(),
             maker: None,
             gated: true,

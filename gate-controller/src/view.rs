@@ -1,7 +1,7 @@
 //! What was last seen of the load balancers, as the gates read it: one [`View`] a load balancer from
 //! its writer, and the health the poller saw.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use crate::desired::RuleKey;
+use crate::family::Family;
 use crate::plan::{HealthCheck, Held, ObservedListener, Place};
 
 /// What somebody may ask for: a slot, or a rule of the listener there.
@@ -34,6 +35,10 @@ pub struct View {
     pub warnings: BTreeMap<Slot, String>,
     /// By slot: what of a listener is not as declared and is not changed, and why.
     pub unchanged: BTreeMap<Slot, Vec<String>>,
+    /// Of which family the addresses are that it binds, once that is known.
+    pub family: Option<Family>,
+    /// Listeners where a successor's health is awaited before somebody leaves.
+    pub awaited: BTreeSet<String>,
     /// What keeps the whole load balancer from being read or written.
     pub problem: Option<String>,
 }
@@ -106,6 +111,26 @@ impl Views {
         }
     }
 
+    /// Of which family the addresses are that a load balancer binds.
+    pub fn family(&self, load_balancer: &str) -> Option<Family> {
+        self.views.read().get(load_balancer)?.family
+    }
+
+    /// Listeners where a successor's health is awaited, by load balancer.
+    pub fn awaited(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let views = self.views.read();
+        let awaiting = views.iter().filter(|(_, view)| !view.awaited.is_empty());
+        awaiting
+            .map(|(id, view)| (id.clone(), view.awaited.clone()))
+            .collect()
+    }
+
+    /// What the poller last saw of a load balancer's targets.
+    pub(crate) fn seen(&self, load_balancer: &str) -> HashMap<Place, Seen> {
+        let health = self.health.read();
+        health.get(load_balancer).cloned().unwrap_or_default()
+    }
+
     /// How a binding stands, and the listener to poll where its health is awaited.
     pub fn state(&self, sought: &Sought<'_>) -> (BindingState, Option<String>) {
         let Some(view) = self.get(sought.load_balancer) else {
@@ -129,7 +154,7 @@ impl Views {
 
 /// An Alive counts only from a poll sent after the registration was read back, and late enough that
 /// this pod, not one that had the address before, passed the checks.
-fn judge(seen: Option<&Seen>, registered: Instant, earliest: Instant) -> BindingState {
+pub(crate) fn judge(seen: Option<&Seen>, registered: Instant, earliest: Instant) -> BindingState {
     let Some(seen) = seen.filter(|seen| seen.polled >= registered) else {
         return BindingState::Registered("nothing yet");
     };

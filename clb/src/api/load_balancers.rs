@@ -41,6 +41,9 @@ pub struct LoadBalancer {
     /// `ipv4` and so on.
     #[serde(rename = "AddressIPVersion")]
     pub address_ip_version: Option<String>,
+    /// Of one of IPv6: `IPv6FullChain`, or `IPv6Nat64` where it translates to IPv4.
+    #[serde(rename = "IPv6Mode")]
+    pub ipv6_mode: Option<String>,
     /// Its tags.
     #[serde(default, deserialize_with = "null_default")]
     pub tags: Vec<ResourceTag>,

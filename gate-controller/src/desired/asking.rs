@@ -1,6 +1,7 @@
 //! From everything that asks to everything that is wanted: the older object first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use direct_access::slot::{Protocol, Space};
@@ -272,6 +273,13 @@ fn others(held: &[Stays<'_>], pods: &PodsByNamespace<'_>) -> Others {
             .collect(),
         held_pods: selected.collect(),
         held_slots: held.iter().flat_map(|stays| stays.slots.clone()).collect(),
+        second_ips: second_ips(pods),
         ..Others::default()
     }
+}
+
+fn second_ips(pods: &PodsByNamespace<'_>) -> HashMap<String, IpAddr> {
+    let dual = pods.values().flatten();
+    dual.filter_map(|pod| Some((pod.uid.clone(), pod.other_ip?)))
+        .collect()
 }

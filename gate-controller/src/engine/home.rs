@@ -16,6 +16,9 @@ pub trait Home: Send + Sync {
     /// What a load balancer should hold, read past the caches; or why it could not be read.
     fn fresh<'a>(&'a self, load_balancer: &'a str) -> BoxFuture<'a, Result<Desired, String>>;
 
+    /// Whether the pod of this UID was seen to be deleted, and is not merely absent from the caches.
+    fn saw_end(&self, pod_uid: &str) -> bool;
+
     /// Puts a load balancer on record before it is written to, with what its writer wants to remember;
     /// or why that failed.
     fn record<'a>(
@@ -44,6 +47,10 @@ impl Home for Shared {
             let read = self.fresh.desired(load_balancer).await;
             read.map_err(|error| error.to_string())
         })
+    }
+
+    fn saw_end(&self, pod_uid: &str) -> bool {
+        self.cluster.saw_end(pod_uid)
     }
 
     fn record<'a>(

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 use super::claims::Claims;
 use super::refusals::Refusals;
-use crate::plan::{Created, Held, ObservedListener, Operation, Place, apply};
+use crate::family::Family;
+use crate::plan::{Created, Held, Holder, ObservedListener, Operation, Place, apply};
 
 /// Since when each of our targets has been seen registered, and for which pod.
 pub(super) type Registered = HashMap<Place, (String, Instant)>;
@@ -24,6 +25,8 @@ pub(super) struct Memory {
     pub(super) term: Option<(u64, Instant)>,
     /// The load balancer's own address.
     pub(super) address: Option<String>,
+    /// What it binds, once that is known.
+    pub(super) family: Option<Family>,
     /// What was read, and when.
     pub(super) read: Option<(Vec<ObservedListener>, Instant)>,
     /// When everything was read, not only what was written to.
@@ -36,6 +39,8 @@ pub(super) struct Memory {
     pub(super) registered: Registered,
     /// Since when each target has been seen at weight 0.
     pub(super) drained: HashMap<Place, Instant>,
+    /// Since when live pods have served on for want of a successor, by listener or rule.
+    pub(super) awaited: HashMap<Holder, Instant>,
     /// What waits for a person.
     pub(super) held: BTreeMap<Slot, Vec<Held>>,
     /// What is not as declared and is not changed.

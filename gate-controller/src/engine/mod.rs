@@ -11,6 +11,7 @@ pub mod quotas;
 mod refusals;
 mod roster;
 mod step;
+mod succession;
 mod tell;
 mod trouble;
 mod usable;

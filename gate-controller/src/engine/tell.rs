@@ -8,6 +8,7 @@ use runtime::News;
 use super::memory::Registered;
 use super::writer::Writer;
 use crate::desired::{Desired, DesiredTarget};
+use crate::family::fitted;
 use crate::view::{Spot, View};
 
 impl Writer {
@@ -27,6 +28,8 @@ impl Writer {
             held: self.memory.held.clone(),
             warnings: self.memory.warnings.clone(),
             unchanged: self.memory.unchanged.clone(),
+            family: self.memory.family,
+            awaited: self.awaited_listeners(),
             problem: self.memory.problem.clone(),
         };
         let context = &self.context;
@@ -49,7 +52,7 @@ impl Writer {
         if new.is_empty() {
             return;
         }
-        let desired = self.inbox.desired();
+        let desired = fitted(self.inbox.desired(), self.memory.family);
         for (slot, target) in bindings(&desired) {
             if new.contains(target.pod_uid.as_str()) {
                 let (ip, own) = target.address;
@@ -77,9 +80,6 @@ pub(crate) fn owners(desired: &Desired) -> BTreeMap<Spot, Owner> {
 }
 
 fn bindings(desired: &Desired) -> impl Iterator<Item = (direct_access::Slot, &DesiredTarget)> {
-    desired.listeners.iter().flat_map(|(slot, listener)| {
-        let of_rules = listener.rules.values().flat_map(|rule| &rule.targets);
-        let all = listener.targets.iter().chain(of_rules);
-        all.map(|target| (*slot, target))
-    })
+    let listeners = desired.listeners.iter();
+    listeners.flat_map(|(slot, listener)| listener.every_target().map(|target| (*slot, target)))
 }

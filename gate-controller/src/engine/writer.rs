@@ -14,6 +14,7 @@ use super::trouble::{SLOW_PAUSE, Trouble, backoff};
 use super::{Context, Inbox, REREAD, observe, unusable};
 use crate::cloud::CALL_TIMEOUT;
 use crate::desired::Desired;
+use crate::family::{Family, fitted};
 use crate::plan::{Facts, ObservedListener, Plan, plan};
 
 /// How often a load balancer may turn out other than written before the writer takes a breath.
@@ -127,6 +128,7 @@ impl Writer {
                 self.confirm().await?;
                 continue;
             }
+            self.await_successors(&plan, Instant::now());
             self.memory.held.clone_from(&plan.held);
             self.memory.warnings.clone_from(&plan.warnings);
             self.memory.unchanged.clone_from(&plan.unchanged);
@@ -170,6 +172,7 @@ impl Writer {
         }
         self.usable(known.as_ref())?;
         self.memory.address = known.as_ref().and_then(observe::own_address);
+        self.memory.family = known.as_ref().and_then(Family::of);
         let at = Instant::now();
         let listeners = observe::listeners(client, &self.id, self.memory.address.as_deref()).await;
         self.take_in(Sighting {
@@ -210,9 +213,9 @@ impl Writer {
         self.confirmed.take_if(|known| {
             !Arc::ptr_eq(&known.instead_of, &inbox) || known.until <= Instant::now()
         });
-        self.confirmed
-            .as_ref()
-            .map_or(inbox, |known| Arc::clone(&known.fresh))
+        let known = self.confirmed.as_ref();
+        let desired = known.map_or(inbox, |known| Arc::clone(&known.fresh));
+        fitted(desired, self.memory.family)
     }
 
     fn plan(&mut self, desired: &Desired) -> Plan {
@@ -225,12 +228,16 @@ impl Writer {
             observed: &self.memory.expected,
             drained: &self.memory.drained_for(now),
             limits: &self.memory.refusals.limits(targets, now),
+            successors: &self.successors(now),
         })
     }
 
-    /// The safety brake: what takes away more than was seen going is planned again from a fresh read.
+    /// The safety brake: what takes away more than was seen going is planned again from a fresh read. So
+    /// is what takes away targets of pods whose end was not seen: a cache that lags does not know them yet.
     fn doubtful(&self, plan: &Plan) -> bool {
-        self.confirmed.is_none() && plan.shrinks_suspiciously()
+        let home = &self.context.home;
+        let unseen = || plan.unknown.iter().any(|uid| !home.saw_end(uid));
+        self.confirmed.is_none() && (plan.shrinks_suspiciously() || unseen())
     }
 
     async fn confirm(&mut self) -> Result<(), Trouble> {

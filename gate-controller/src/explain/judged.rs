@@ -1,17 +1,19 @@
 //! The controller's own judgement of what was read: what is exposed, and how each load balancer stands. Pure.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use clb::HealthState;
 use direct_access::{Exposure, Word};
 use tokio::time::Instant;
 
 use super::facts::{Facts, Looked};
 use crate::desired::{Asked, Desired, RuleKey, Wanted, by_namespace, wanted};
 use crate::engine::{owners, unusable};
+use crate::family::Family;
 use crate::lifecycle::{Made, Sight};
-use crate::plan::{self, Limits, ObservedListener, Place, plan};
+use crate::plan::{self, Limits, ObservedListener, Place, Successors, plan};
 use crate::preview::Look;
 use crate::secrets::Certificates;
 use crate::view::{Seen, View, Views};
@@ -121,6 +123,9 @@ fn view(facts: &Facts, (id, desired): (&str, &Desired), look: &Look, looked: &Lo
         targets: looked.sighting.quota,
         ..Limits::default()
     };
+    let health = looked.health.get(id).into_iter().flatten();
+    let alive = health.filter(|(_, state)| *state == HealthState::Alive);
+    let alive: HashSet<&Place> = alive.map(|(place, _)| place).collect();
     let plan = plan(&plan::Facts {
         cluster: &facts.world.cluster,
         manage: facts.world.settings.manage,
@@ -128,6 +133,7 @@ fn view(facts: &Facts, (id, desired): (&str, &Desired), look: &Look, looked: &Lo
         observed: &listeners,
         drained: &HashMap::new(),
         limits: &limits,
+        successors: &Successors::at_a_glance(&listeners, |place| alive.contains(place)),
     });
     View {
         registered: registered(facts, &listeners, looked),
@@ -137,6 +143,8 @@ fn view(facts: &Facts, (id, desired): (&str, &Desired), look: &Look, looked: &Lo
         held: plan.held,
         warnings: plan.warnings,
         unchanged: plan.unchanged,
+        awaited: BTreeSet::new(),
+        family: found.and_then(Family::of),
         problem: None,
     }
 }

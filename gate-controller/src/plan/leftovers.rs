@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::planner::{Builder, Group};
-use super::{DRAIN, Removal, Weighted};
+use super::{DRAIN, Removal, Weighted, successor};
 use crate::pod::Fate;
 
 impl Builder<'_> {
@@ -16,6 +16,7 @@ impl Builder<'_> {
             .there
             .iter()
             .any(|t| t.weight > 0 && (wanted.contains(&t.address) || t.tag.is_none()));
+        let mut serving_on = Vec::new();
         for target in group.there {
             let Some(uid) = self.owner(target) else {
                 continue;
@@ -37,13 +38,38 @@ impl Builder<'_> {
             if fate == Some(Fate::Live) && self.incomplete(group.slot) {
                 continue;
             }
+            if successor::awaited(group, target, fate) {
+                serving_on.push(left);
+                continue;
+            }
             self.leftover(left, fate, serving);
         }
+        self.let_go(group, serving_on);
+    }
+
+    /// Live pods that nothing wants here any more leave together, once somebody has taken over.
+    fn let_go(&mut self, group: &Group<'_>, mut serving_on: Vec<Weighted>) {
+        if serving_on.is_empty() {
+            return;
+        }
+        let live = Some(Fate::Live);
+        if self.succeeded(group) {
+            for left in serving_on {
+                self.leftover(left, live, true);
+            }
+            return;
+        }
+        if serving_on.len() > 1 && self.in_the_way(group) {
+            if let Some(left) = serving_on.pop() {
+                self.leftover(left, live, true);
+            }
+        }
+        let addresses = serving_on.iter().map(|left| left.place.address).collect();
+        self.await_successor(group, addresses);
     }
 
     fn leftover(&mut self, left: Weighted, fate: Option<Fate>, serving: bool) {
-        self.plan.live_removals += usize::from(fate == Some(Fate::Live));
-        self.plan.gone += usize::from(fate.is_none());
+        self.doubt(&left.pod_uid, fate);
         if matches!(fate, None | Some(Fate::Ended)) {
             self.next.remove.push((left.place, Removal::PodGone));
             return;

@@ -12,10 +12,13 @@ mod operation;
 mod planner;
 #[cfg(test)]
 mod rule_tests;
+mod successor;
+#[cfg(test)]
+mod successor_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use direct_access::Slot;
@@ -29,6 +32,7 @@ pub use operation::{
     Held, Modification, NewListeners, NewRule, Operation, Part, Removal, Weighted,
 };
 pub use planner::plan;
+pub use successor::Successors;
 
 use crate::desired::Desired;
 
@@ -50,6 +54,8 @@ pub struct Facts<'a> {
     pub drained: &'a HashMap<Place, Duration>,
     /// What the API does not take now.
     pub limits: &'a Limits,
+    /// Who could take over from live pods that nothing wants any more.
+    pub successors: &'a Successors,
 }
 
 /// What to do now.
@@ -69,8 +75,12 @@ pub struct Plan {
     pub live_removals: usize,
     /// How many targets would be removed because their pod is not known any more.
     pub gone: usize,
+    /// UIDs of those pods.
+    pub unknown: BTreeSet<String>,
     /// How many of the targets are ours.
     pub ours: usize,
+    /// Listeners and rules where live pods serve on until somebody takes over.
+    pub awaited: BTreeSet<Holder>,
 }
 
 impl Plan {

@@ -117,6 +117,9 @@ pub enum Held {
     Refused(String),
     /// The API refused these addresses, for the reason given.
     RefusedTargets(Vec<(IpAddr, u16)>, String),
+    /// These addresses of live pods are not wanted here any more, under this rule at layer 7, and serve on
+    /// for want of a healthy one that is.
+    NoSuccessor(Option<RuleKey>, Vec<(IpAddr, u16)>),
 }
 
 impl Operation {
@@ -213,6 +216,8 @@ impl Held {
             Self::Foreign(these) | Self::Quota(_, these) | Self::RefusedTargets(these, _) => {
                 these.contains(&address)
             }
+            // It keeps nobody waiting: it waits for others itself.
+            Self::NoSuccessor(..) => false,
         }
     }
 }
@@ -244,6 +249,13 @@ impl fmt::Display for Held {
             }
             Self::Refused(why) => f.write_str(why),
             Self::RefusedTargets(addresses, why) => write!(f, "{}: {why}", shown(addresses)),
+            Self::NoSuccessor(_, addresses) => write!(
+                f,
+                "{} are not selected any more and serve on, because no pod that is selected is bound and healthy here; \
+                 see to the new pods, put the selector or port back, or delete the Service or Ingress if nobody shall \
+                 serve",
+                shown(addresses)
+            ),
         }
     }
 }

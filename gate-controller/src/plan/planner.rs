@@ -61,6 +61,10 @@ pub(super) struct Group<'a> {
     pub(super) slot: Slot,
     listener: &'a str,
     rule: Option<&'a str>,
+    /// Of the rule.
+    pub(super) key: Option<&'a RuleKey>,
+    /// Somebody asks for the listener or rule.
+    pub(super) asked: bool,
     pub(super) there: &'a [ObservedTarget],
     pub(super) wanted: &'a [DesiredTarget],
 }
@@ -85,6 +89,8 @@ impl<'a> Builder<'a> {
             slot,
             listener: &listener.id,
             rule: None,
+            key: None,
+            asked: wanted.is_some(),
             there: &listener.targets,
             wanted: wanted.map_or(&[], |wanted| &wanted.targets),
         });
@@ -133,6 +139,8 @@ impl<'a> Builder<'a> {
                 slot: listener.slot(),
                 listener: &listener.id,
                 rule: Some(&rule.id),
+                key: Some(&rule.key),
+                asked: wanted.is_some(),
                 there: &rule.targets,
                 wanted: wanted.map_or(&[], |wanted| &wanted.targets),
             });
@@ -282,6 +290,7 @@ impl<'a> Builder<'a> {
                     Some(uid) if uid != target.pod_uid => {
                         let place = group.place(target.address);
                         self.next.remove.push((place, Removal::AddressReused));
+                        self.doubt(uid, self.facts.desired.others.fates.get(uid).copied());
                     }
                     Some(_) if there.weight != target.weight => self.next.weigh.push(weighted()),
                     Some(_) => {}
@@ -394,7 +403,7 @@ impl<'a> Builder<'a> {
         });
     }
 
-    fn hold(&mut self, slot: Slot, held: Held) {
+    pub(super) fn hold(&mut self, slot: Slot, held: Held) {
         self.plan.held.entry(slot).or_default().push(held);
     }
 
@@ -411,7 +420,7 @@ impl<'a> Builder<'a> {
 }
 
 impl Group<'_> {
-    fn holder(&self) -> Holder {
+    pub(super) fn holder(&self) -> Holder {
         (self.listener.to_owned(), self.rule.map(str::to_owned))
     }
 

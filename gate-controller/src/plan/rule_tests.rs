@@ -68,6 +68,7 @@ fn planned_within(desired: &Desired, observed: &[ObservedListener], limits: &Lim
         observed,
         drained: &HashMap::new(),
         limits,
+        successors: &Successors::default(),
     })
 }
 

@@ -15,15 +15,15 @@ use crate::desired::{Certified, DesiredRule, RuleKey};
 use crate::pod::tests::pod;
 use crate::pod::{Fate, PodRecord};
 
-fn us() -> ClusterId {
+pub(super) fn us() -> ClusterId {
     ClusterId::new("us")
 }
 
-fn address(number: u8) -> (IpAddr, u16) {
+pub(super) fn address(number: u8) -> (IpAddr, u16) {
     ([198, 18, 1, number].into(), 8080)
 }
 
-fn target(number: u8, weight: u8, tag: Option<&str>) -> ObservedTarget {
+pub(super) fn target(number: u8, weight: u8, tag: Option<&str>) -> ObservedTarget {
     let tag = tag.map(|uid| Tag {
         cluster: us(),
         pod_uid: uid.to_owned(),
@@ -35,7 +35,7 @@ fn target(number: u8, weight: u8, tag: Option<&str>) -> ObservedTarget {
     }
 }
 
-fn listener(targets: Vec<ObservedTarget>) -> ObservedListener {
+pub(super) fn listener(targets: Vec<ObservedTarget>) -> ObservedListener {
     ObservedListener {
         id: "lbl-1".to_owned(),
         port: 80,
@@ -51,7 +51,7 @@ fn listener(targets: Vec<ObservedTarget>) -> ObservedListener {
     }
 }
 
-fn place(number: u8) -> Place {
+pub(super) fn place(number: u8) -> Place {
     Place {
         listener: "lbl-1".to_owned(),
         rule: None,
@@ -59,7 +59,7 @@ fn place(number: u8) -> Place {
     }
 }
 
-fn desired(pods: &[PodRecord]) -> Desired {
+pub(super) fn desired(pods: &[PodRecord]) -> Desired {
     compute(&[service("web")], pods).load_balancers["lb-abcd1234"].clone()
 }
 
@@ -80,6 +80,7 @@ fn planned_with(
         observed,
         drained,
         limits: &Limits::default(),
+        successors: &Successors::default(),
     })
 }
 
@@ -452,6 +453,7 @@ fn planned_within(desired: &Desired, observed: &[ObservedListener], limits: &Lim
         observed,
         drained: &HashMap::new(),
         limits,
+        successors: &Successors::default(),
     })
 }
 

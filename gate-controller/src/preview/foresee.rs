@@ -10,7 +10,9 @@ use direct_access::{ObjectRef, Slot};
 use super::describe::{Scene, describe};
 use super::model::Change;
 use crate::desired::Desired;
-use crate::plan::{DRAIN, Facts, Held, Limits, ObservedListener, Operation, Place, apply, plan};
+use crate::plan::{
+    DRAIN, Facts, Held, Limits, ObservedListener, Operation, Place, Successors, apply, plan,
+};
 
 /// Weights, then removals, then listeners, then targets, then what is empty: five rounds at most. The
 /// rest is in case the planner learns more steps.
@@ -64,6 +66,8 @@ impl Outlook<'_> {
                 observed: &foreseen.left,
                 drained: &drained(&foreseen.left),
                 limits: &limits,
+                // Who is bound will be healthy, or somebody is told of it.
+                successors: &Successors::at_a_glance(&foreseen.left, |_| true),
             });
             foreseen.brake |= next.shrinks_suspiciously();
             foreseen.held = next.held;

@@ -54,6 +54,10 @@ impl Home for Village {
         Box::pin(async { Ok(known.unwrap_or_default()) })
     }
 
+    fn saw_end(&self, _: &str) -> bool {
+        false
+    }
+
     fn record<'a>(
         &'a self,
         load_balancer: &'a str,

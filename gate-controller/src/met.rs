@@ -1,0 +1,168 @@
+//! What pods that wait have been seen behind. Pure.
+//!
+//! A pod behind two Services waits for both. Where one of them is not listed for a moment (a watch was cut,
+//! a Service is deleted and made again), the other alone must not open the gate: it would stay open, for a
+//! gate that is True is not looked at again. So who was seen behind more than now waits until that has
+//! been so for a while and a fresh read agrees, like a pod behind nothing at all.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use direct_access::condition::{Condition, ConditionReason, Status};
+use direct_access::gate::ORPHAN_AFTER;
+use direct_access::{Exposure, Owner, Slot};
+use tokio::time::Instant;
+
+use crate::desired::RuleKey;
+
+/// What exposes a pod: who asks, for which listener, and which rule of it.
+pub(crate) type Stand = (Owner, Slot, Option<RuleKey>);
+
+/// What each pod that waits is behind now, by UID.
+pub(crate) type Behind = BTreeMap<String, BTreeSet<Stand>>;
+
+/// What exposes the pods that it selects.
+pub(crate) fn stand(exposure: &Exposure) -> Stand {
+    let rule = exposure.rule.as_ref().map(RuleKey::of);
+    (exposure.owner.clone(), exposure.slot(), rule)
+}
+
+/// By UID: everything a pod was seen behind, and since when it has not been.
+#[derive(Debug, Default)]
+pub(crate) struct Met(HashMap<String, BTreeMap<Stand, Option<Instant>>>);
+
+/// Whether a gate may open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Nothing is missing.
+    Free,
+    /// It waits, and says so.
+    Held(Condition),
+    /// These have been missing for long: a fresh read decides.
+    Ripe(BTreeSet<Stand>),
+}
+
+impl Met {
+    /// Takes in what pods are behind now.
+    pub(crate) fn update(&mut self, behind: &Behind, now: Instant) {
+        self.0.retain(|uid, _| behind.contains_key(uid));
+        for (uid, stands) in behind {
+            let met = self.0.entry(uid.clone()).or_default();
+            for (stand, since) in met.iter_mut() {
+                if !stands.contains(stand) {
+                    since.get_or_insert(now);
+                }
+            }
+            for stand in stands {
+                met.insert(stand.clone(), None);
+            }
+        }
+    }
+
+    /// Whether the gate of this pod may open.
+    pub(crate) fn opening(&self, uid: &str, now: Instant) -> Opening {
+        let met = self.0.get(uid).into_iter().flatten();
+        let (mut missing, mut all, mut ripe) = (BTreeSet::new(), 0, true);
+        for (stand, since) in met {
+            all += 1;
+            if let Some(since) = since {
+                missing.insert(stand.clone());
+                ripe &= now - *since >= ORPHAN_AFTER;
+            }
+        }
+        match missing.first() {
+            None => Opening::Free,
+            Some(_) if ripe => Opening::Ripe(missing),
+            Some(first) => Opening::Held(held(first, all - missing.len(), all)),
+        }
+    }
+
+    /// These are gone for certain.
+    pub(crate) fn forget(&mut self, uid: &str, gone: &BTreeSet<Stand>) {
+        if let Some(met) = self.0.get_mut(uid) {
+            met.retain(|stand, _| !gone.contains(stand));
+        }
+    }
+
+    /// A fresh read did not agree, or there was none: the time begins anew.
+    pub(crate) fn restart(&mut self, uid: &str, now: Instant) {
+        let met = self.0.get_mut(uid).into_iter().flatten();
+        for since in met.filter_map(|(_, since)| since.as_mut()) {
+            *since = now;
+        }
+    }
+}
+
+fn held((owner, slot, rule): &Stand, there: usize, all: usize) -> Condition {
+    let rule = rule.as_ref().map(|rule| format!(" {rule}"));
+    let place = format!("{slot}{}", rule.unwrap_or_default());
+    Condition {
+        status: Status::False,
+        reason: ConditionReason::WaitingForBinding,
+        message: format!(
+            "{there}/{all} bindings healthy; {place} of {owner} is not seen any more, which is not certain yet"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use direct_access::{ObjectRef, Protocol};
+
+    use super::*;
+
+    fn stand(name: &str) -> Stand {
+        let service = ObjectRef {
+            namespace: "shop".to_owned(),
+            name: name.to_owned(),
+        };
+        (Owner::service(service), Protocol::Tcp.at(80), None)
+    }
+
+    fn behind(names: &[&str]) -> Behind {
+        let stands = names.iter().map(|name| stand(name)).collect();
+        [("uid-a".to_owned(), stands)].into()
+    }
+
+    #[test]
+    fn a_pod_that_was_behind_more_waits_for_it() {
+        let (mut met, now) = (Met::default(), Instant::now());
+        met.update(&behind(&["one", "two"]), now);
+        assert_eq!(met.opening("uid-a", now), Opening::Free);
+        met.update(&behind(&["one"]), now);
+        let Opening::Held(condition) = met.opening("uid-a", now) else {
+            panic!()
+        };
+        assert_eq!(condition.status, Status::False);
+        for part in ["1/2", "Service shop/two", "TCP:80"] {
+            assert!(condition.message.contains(part), "{}", condition.message);
+        }
+        met.update(&behind(&["one", "two"]), now);
+        assert_eq!(met.opening("uid-a", now), Opening::Free, "it is back");
+    }
+
+    #[test]
+    fn what_is_missing_for_long_is_looked_for_and_then_forgotten() {
+        let (mut met, start) = (Met::default(), Instant::now());
+        met.update(&behind(&["one", "two"]), start);
+        met.update(&behind(&["one"]), start);
+        let later = start + ORPHAN_AFTER;
+        let gone = BTreeSet::from([stand("two")]);
+        assert_eq!(met.opening("uid-a", later), Opening::Ripe(gone.clone()));
+        met.restart("uid-a", later);
+        let soon = later + Duration::from_secs(1);
+        assert!(matches!(met.opening("uid-a", soon), Opening::Held(_)));
+        met.forget("uid-a", &gone);
+        assert_eq!(met.opening("uid-a", soon), Opening::Free);
+    }
+
+    #[test]
+    fn who_waits_no_more_is_forgotten() {
+        let (mut met, now) = (Met::default(), Instant::now());
+        met.update(&behind(&["one", "two"]), now);
+        met.update(&Behind::new(), now);
+        met.update(&behind(&["one"]), now);
+        assert_eq!(met.opening("uid-a", now), Opening::Free);
+    }
+}
