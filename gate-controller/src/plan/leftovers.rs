@@ -59,10 +59,11 @@ impl Builder<'_> {
             }
             return;
         }
-        if serving_on.len() > 1 && self.in_the_way(group) {
-            if let Some(left) = serving_on.pop() {
-                self.leftover(left, live, true);
-            }
+        if serving_on.len() > 1
+            && self.in_the_way(group)
+            && let Some(left) = serving_on.pop()
+        {
+            self.leftover(left, live, true);
         }
         let addresses = serving_on.iter().map(|left| left.place.address).collect();
         self.await_successor(group, addresses);

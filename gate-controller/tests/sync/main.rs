@@ -5,9 +5,11 @@
     reason = "a test that meets the unexpected should end"
 )]
 
+mod api;
 mod by_host;
 mod changes;
 mod configs;
+mod contract;
 mod faults;
 mod hamlet;
 mod ingress_configs;
@@ -15,7 +17,9 @@ mod levels;
 mod ownership;
 mod rules;
 mod settles;
+mod stale;
 mod town;
+mod whole;
 #[allow(dead_code, reason = "shared with the bench")]
 mod wire;
 mod words;
