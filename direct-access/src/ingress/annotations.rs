@@ -93,7 +93,7 @@ pub const ANNOTATIONS: [Annotation; 34] = [
     ),
     ingress(
         "ingress.cloud.tencent.com/mix-target-prefer",
-        Fate::Declined("a pod is bound by its first address"),
+        Fate::Declined("a CLB binds the addresses of its own family"),
     ),
     ingress(
         "ingress.cloud.tencent.com/enable-grace-shutdown",

@@ -371,3 +371,29 @@ async fn a_jobs_pod_is_bound_while_it_runs() {
     };
     whole.follow(story).await;
 }
+
+/// A CLB of IPv6 binds a dual-stack pod by its other address; a pod that has none is told why it waits.
+#[tokio::test(start_paused = true)]
+async fn a_load_balancer_of_ipv6_binds_addresses_of_ipv6() {
+    let whole = Whole::new();
+    let order = json!({"LoadBalancerType": "OPEN", "AddressIPVersion": "IPv6FullChain"});
+    let made = whole.world.clb.operate("CreateLoadBalancer", &order);
+    let story = async {
+        let mut six = super::whole::service("web", of_version("blue"));
+        six["metadata"]["annotations"]["service.kubernetes.io/tke-existed-lbid"] =
+            made.unwrap()["LoadBalancerIds"][0].clone();
+        whole.api.put_service(six);
+        whole.list_services();
+        let mut dual = pod("blue", 1);
+        dual["status"]["podIPs"] = json!([{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]);
+        whole.api.put_pod(dual);
+        whole.pods("blue", [2]);
+        whole.until(|| whole.is_open("web-1")).await;
+        let bound: Vec<_> = whole.targets().into_keys().collect();
+        assert_eq!(bound, ["fd00::1:8080"]);
+        let (status, message) = whole.gate("web-2");
+        assert_eq!(status, "False");
+        assert!(message.contains("binds IPv6 addresses"), "{message}");
+    };
+    whole.follow(story).await;
+}
