@@ -23,7 +23,7 @@ fn somebody_serves(whole: &Whole, numbers: std::ops::RangeInclusive<u8>) -> bool
 async fn a_blue_green_swap_leaves_nobody_unserved() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.pods("blue", 1..=3);
         whole
             .until(|| (1..=3).all(|n| whole.is_open(&format!("web-{n}"))))
@@ -32,7 +32,7 @@ async fn a_blue_green_swap_leaves_nobody_unserved() {
             whole.health(number, 8080, false);
         }
         whole.pods("green", 11..=13);
-        whole.service("web", of_version("green"));
+        whole.service("web", &of_version("green"));
         let blue_serves = || weights(&whole, 1..=3) == [Some(10); 3];
         whole.always(MINUTE * 3, blue_serves).await;
         assert_eq!(weights(&whole, 11..=13), [Some(10); 3]);
@@ -62,10 +62,10 @@ async fn a_blue_green_swap_leaves_nobody_unserved() {
 async fn a_gate_that_opened_for_another_service_proves_no_successor() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         let preview =
             json!({"selector": {"version": "green"}, "ports": [{"port": 81, "targetPort": 9090}]});
-        whole.service("preview", preview);
+        whole.service("preview", &preview);
         whole.pods("blue", 1..=2);
         whole.pods("green", 11..=12);
         whole
@@ -78,7 +78,7 @@ async fn a_gate_that_opened_for_another_service_proves_no_successor() {
         for number in 11..=12 {
             whole.health(number, 8080, false);
         }
-        whole.service("web", of_version("green"));
+        whole.service("web", &of_version("green"));
         whole
             .always(MINUTE * 2, || weights(&whole, 1..=2) == [Some(10); 2])
             .await;
@@ -93,7 +93,7 @@ async fn a_gate_that_opened_for_another_service_proves_no_successor() {
 async fn a_changed_target_port_takes_over_once_it_is_healthy() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.pods("blue", 1..=2);
         whole
             .until(|| (1..=2).all(|n| whole.is_open(&format!("web-{n}"))))
@@ -103,7 +103,7 @@ async fn a_changed_target_port_takes_over_once_it_is_healthy() {
         }
         let moved =
             json!({"selector": {"version": "blue"}, "ports": [{"port": 80, "targetPort": 9090}]});
-        whole.service("web", moved);
+        whole.service("web", &moved);
         whole
             .always(MINUTE * 2, || weights(&whole, 1..=2) == [Some(10); 2])
             .await;
@@ -125,12 +125,12 @@ async fn a_changed_target_port_takes_over_once_it_is_healthy() {
 async fn a_selector_that_matches_nobody_takes_nobody_away() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.pods("blue", 1..=2);
         whole
             .until(|| (1..=2).all(|n| whole.is_open(&format!("web-{n}"))))
             .await;
-        whole.service("web", of_version("typo"));
+        whole.service("web", &of_version("typo"));
         whole
             .always(MINUTE * 5, || weights(&whole, 1..=2) == [Some(10); 2])
             .await;
@@ -145,7 +145,7 @@ async fn a_selector_that_matches_nobody_takes_nobody_away() {
 async fn a_port_added_while_pods_wait_is_waited_for_too() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.health(1, 8080, false);
         whole.health(1, 9090, false);
         whole.pods("blue", [1]);
@@ -154,7 +154,7 @@ async fn a_port_added_while_pods_wait_is_waited_for_too() {
             .await;
         let both = json!({"selector": {"version": "blue"},
             "ports": [{"port": 80, "targetPort": 8080}, {"port": 81, "targetPort": 9090}]});
-        whole.service("web", both);
+        whole.service("web", &both);
         whole
             .until(|| whole.gate("web-1").1.starts_with("0/2"))
             .await;
@@ -178,7 +178,7 @@ async fn a_port_added_while_pods_wait_is_waited_for_too() {
 async fn a_target_port_changed_while_pods_wait_is_the_one_that_counts() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.health(1, 8080, false);
         whole.pods("blue", [1]);
         whole
@@ -186,7 +186,7 @@ async fn a_target_port_changed_while_pods_wait_is_the_one_that_counts() {
             .await;
         let mended =
             json!({"selector": {"version": "blue"}, "ports": [{"port": 80, "targetPort": 9090}]});
-        whole.service("web", mended);
+        whole.service("web", &mended);
         whole.until(|| whole.is_open("web-1")).await;
         assert!(
             whole.gate("web-1").1.contains(":9090"),
@@ -201,13 +201,13 @@ async fn a_target_port_changed_while_pods_wait_is_the_one_that_counts() {
 async fn a_selector_changed_while_pods_wait_lets_them_go_after_a_while() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.health(1, 8080, false);
         whole.pods("blue", [1]);
         whole
             .until(|| whole.gate("web-1").1.starts_with("0/1"))
             .await;
-        whole.service("web", of_version("green"));
+        whole.service("web", &of_version("green"));
         whole.always(SECOND * 29, || !whole.is_open("web-1")).await;
         whole.until(|| whole.is_open("web-1")).await;
         assert!(
@@ -224,13 +224,13 @@ async fn a_selector_changed_while_pods_wait_lets_them_go_after_a_while() {
 async fn an_annotation_taken_away_while_pods_wait_lets_them_go_after_a_while() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.health(1, 8080, false);
         whole.pods("blue", [1]);
         whole
             .until(|| whole.gate("web-1").1.starts_with("0/1"))
             .await;
-        let mut plain = super::whole::service("web", of_version("blue"));
+        let mut plain = super::whole::service("web", &of_version("blue"));
         plain["metadata"]["annotations"] = json!({});
         whole.api.put_service(plain);
         whole.list_services();
@@ -251,7 +251,7 @@ async fn a_pod_without_the_gate_is_bound_and_its_status_left_alone() {
         whole.api.put_pod(early);
         whole.list_pods();
         sleep(MINUTE).await;
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.until(|| weights(&whole, [1]) == [Some(10)]).await;
         sleep(MINUTE).await;
         assert_eq!(whole.api.writes().len(), 0);
@@ -264,7 +264,7 @@ async fn a_pod_without_the_gate_is_bound_and_its_status_left_alone() {
 async fn a_pod_that_restarts_in_place_stays_bound_and_open() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.pods("blue", [1]);
         whole.until(|| whole.is_open("web-1")).await;
         let written = whole.api.writes().len();
@@ -285,7 +285,7 @@ async fn a_pod_that_restarts_in_place_stays_bound_and_open() {
 async fn a_pod_with_a_new_sandbox_is_bound_anew_and_waits_again() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.pods("blue", 1..=2);
         whole.until(|| whole.is_open("web-1")).await;
         whole.health(9, 8080, false);
@@ -308,7 +308,7 @@ async fn an_evicted_pod_and_a_finished_job_leave_at_once() {
     for phase in ["Failed", "Succeeded"] {
         let whole = Whole::new();
         let story = async {
-            whole.service("web", of_version("blue"));
+            whole.service("web", &of_version("blue"));
             whole.pods("blue", 1..=2);
             whole
                 .until(|| (1..=2).all(|n| whole.is_open(&format!("web-{n}"))))
@@ -331,7 +331,7 @@ async fn an_evicted_pod_and_a_finished_job_leave_at_once() {
 async fn a_statefulset_pod_of_the_same_name_inherits_neither_gate_nor_health() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         whole.pods("blue", 1..=2);
         whole.until(|| whole.is_open("web-1")).await;
         whole.health(1, 8080, false);
@@ -357,7 +357,7 @@ async fn a_statefulset_pod_of_the_same_name_inherits_neither_gate_nor_health() {
 async fn a_jobs_pod_is_bound_while_it_runs() {
     let whole = Whole::new();
     let story = async {
-        whole.service("web", of_version("blue"));
+        whole.service("web", &of_version("blue"));
         let mut job = pod("blue", 1);
         job["metadata"]["ownerReferences"] = json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "work", "uid": "uid-work", "controller": true}]);
         whole.api.put_pod(job);
@@ -379,7 +379,7 @@ async fn a_load_balancer_of_ipv6_binds_addresses_of_ipv6() {
     let order = json!({"LoadBalancerType": "OPEN", "AddressIPVersion": "IPv6FullChain"});
     let made = whole.world.clb.operate("CreateLoadBalancer", &order);
     let story = async {
-        let mut six = super::whole::service("web", of_version("blue"));
+        let mut six = super::whole::service("web", &of_version("blue"));
         six["metadata"]["annotations"]["service.kubernetes.io/tke-existed-lbid"] =
             made.unwrap()["LoadBalancerIds"][0].clone();
         whole.api.put_service(six);

@@ -9,7 +9,7 @@ use super::whole::{MINUTE, SECOND, Whole, of_version};
 
 /// Ten pods of version `blue` behind one Service, bound, with open gates; and one whose health check fails.
 async fn settled(whole: &Whole) {
-    whole.service("web", of_version("blue"));
+    whole.service("web", &of_version("blue"));
     whole.health(11, 8080, false);
     whole.pods("blue", 1..=11);
     whole
@@ -168,7 +168,7 @@ async fn a_gate_that_cannot_be_written_is_tried_again_after_growing_pauses() {
     for code in [403, 409, 422, 503] {
         let whole = Whole::new();
         let story = async {
-            whole.service("web", of_version("blue"));
+            whole.service("web", &of_version("blue"));
             whole.api.refuse(Some(code));
             whole.pods("blue", [1]);
             whole.until(|| !whole.targets().is_empty()).await;
@@ -198,8 +198,8 @@ async fn a_gate_does_not_open_while_one_of_its_services_is_unlisted() {
     let story = async {
         let second =
             json!({"selector": {"app": "web"}, "ports": [{"port": 81, "targetPort": 9090}]});
-        whole.service("web", of_version("blue"));
-        whole.service("more", second.clone());
+        whole.service("web", &of_version("blue"));
+        whole.service("more", &second);
         whole.health(1, 8080, false);
         whole.health(1, 9090, false);
         whole.pods("blue", [1]);
@@ -221,7 +221,7 @@ async fn a_gate_does_not_open_while_one_of_its_services_is_unlisted() {
         whole.api.delete_service("more");
         whole.shared.cluster.on_service(gone);
         whole.always(SECOND * 10, || !whole.is_open("web-1")).await;
-        whole.service("more", second);
+        whole.service("more", &second);
         whole.always(MINUTE * 3, || !whole.is_open("web-1")).await;
         // It is deleted for good.
         whole.api.delete_service("more");

@@ -96,7 +96,7 @@ impl Whole {
     }
 
     /// Makes or changes a Service, and the watch tells.
-    pub(crate) fn service(&self, name: &str, spec: Value) {
+    pub(crate) fn service(&self, name: &str, spec: &Value) {
         self.api.put_service(service(name, spec));
         self.list_services();
     }
@@ -221,8 +221,8 @@ impl Whole {
     }
 }
 
-/// A Service of type LoadBalancer on the load balancer under test; `spec` says selector and ports.
-pub(crate) fn service(name: &str, spec: Value) -> Value {
+/// A Service of type `LoadBalancer` on the load balancer under test; `spec` says selector and ports.
+pub(crate) fn service(name: &str, spec: &Value) -> Value {
     let mut service = json!({
         "metadata": {"namespace": "shop", "name": name, "uid": format!("uid-{name}"), "annotations": {
             "service.cloud.tencent.com/direct-access": "true",
