@@ -21,6 +21,16 @@ pub async fn on() -> Result<()> {
     order("on").await
 }
 
+/// Kills the API server alone; everything else runs on.
+pub async fn api_off() -> Result<()> {
+    order("api-off").await
+}
+
+/// Starts the API server that [`api_off`] killed; ends when it answers.
+pub async fn api_on() -> Result<()> {
+    order("api-on").await
+}
+
 async fn order(word: &str) -> Result<()> {
     let folder = std::env::var("CLB_GATE_RUN_DIR").context("CLB_GATE_RUN_DIR: no test host")?;
     let socket = PathBuf::from(folder).join("power.sock");

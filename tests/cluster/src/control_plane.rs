@@ -20,6 +20,9 @@ use crate::random;
 /// etcd's address: nobody but the API server needs it.
 const ETCD: &str = "http://127.0.0.1:23790";
 
+/// The API server's name among the components.
+pub(crate) const API_SERVER: &str = "kube-apiserver";
+
 /// Enough for a machine that compiles something else at the same time.
 const LIMIT: Duration = Duration::from_mins(2);
 
@@ -85,14 +88,19 @@ impl ControlPlane<'_> {
     /// Starts all of it with the keys and the data it has, and waits for the API server.
     pub(crate) async fn run(&self, kubectl: &Kubectl) -> Result<()> {
         self.etcd()?;
+        self.run_api_server(kubectl).await?;
+        self.controller_manager(kubectl)?;
+        self.scheduler(kubectl)
+    }
+
+    /// Starts the API server alone, and waits for it.
+    pub(crate) async fn run_api_server(&self, kubectl: &Kubectl) -> Result<()> {
         self.api_server()?;
         self.components
             .until("API server ready", LIMIT, async || {
                 kubectl.run(&["get", "--raw=/readyz"]).await.map(drop)
             })
-            .await?;
-        self.controller_manager(kubectl)?;
-        self.scheduler(kubectl)
+            .await
     }
 
     /// Keys, certificates, the administrator's token and kubeconfig.
@@ -159,7 +167,7 @@ impl ControlPlane<'_> {
             .arg(self.audit_log)
             // For `kubectl logs`.
             .args(["--kubelet-preferred-address-types", "InternalIP"]);
-        self.components.start("kube-apiserver", command)
+        self.components.start(API_SERVER, command)
     }
 
     fn controller_manager(&self, kubectl: &Kubectl) -> Result<()> {

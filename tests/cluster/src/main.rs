@@ -49,7 +49,7 @@ CLB_SIM_SECRET_KEY, CLB_GATE_RUN_DIR, CLB_GATE_LOGS and CLB_GATE_AUDIT_LOG (who 
 clb-gate keeps up); in the cluster are the images localhost/sample:latest and
 localhost/clb-gate:latest, in the simulator the load balancers lb-demo0001 and lb-demo0002.
 `off` or `on` in a line to the socket $CLB_GATE_RUN_DIR/power.sock cuts the power of the whole
-cluster, or gives it back; the simulator goes on.
+cluster, or gives it back; the simulator goes on. `api-off` and `api-on` do so to the API server alone.
 
 CLB_GATE_CACHE (default ~/.cache/clb-gate) holds Kubernetes' binaries and the logs of the last
 failure, CLB_GATE_RUN (default /tmp/clb-gate-host) one folder a run.

@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::Command;
 
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{API_SERVER, ControlPlane};
 use crate::kubectl::Kubectl;
 use crate::node::{Ground, Node, start_core_proxy};
 use crate::process::capture;
@@ -67,7 +67,9 @@ impl Power<'_> {
         let done = match line.trim() {
             "off" => self.off().await,
             "on" => self.on().await,
-            other => bail!("{other:?} is neither on nor off"),
+            "api-off" => self.api_off().await,
+            "api-on" => self.control_plane.run_api_server(&self.kubectl).await,
+            other => bail!("{other:?} is none of on, off, api-on and api-off"),
         };
         let told = match done {
             Ok(()) => "ok\n".to_owned(),
@@ -91,6 +93,13 @@ impl Power<'_> {
         }
         forget_services(Command::new("env")).await;
         remove(Path::new("/run/containerd"))
+    }
+
+    /// Everything else runs on.
+    async fn api_off(&self) -> Result<()> {
+        let components = self.ground.components;
+        components.kill(|name| name == API_SERVER).await;
+        Ok(())
     }
 
     async fn on(&self) -> Result<()> {
