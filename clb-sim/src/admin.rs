@@ -20,7 +20,7 @@ pub(crate) const PREFIX: &str = "/_sim/";
 
 /// What is served, for someone who asks for something else.
 const SERVED: &str = "GET calls, state, faults, forecast, security-groups, certificates, quotas, delays, behaviour; \
-    POST reset-calls, faults, forecast, foreign-writers, security-groups, accounts, roles, targets, do; \
+    POST reset-calls, faults, forecast, connections, foreign-writers, security-groups, accounts, roles, targets, do; \
     PUT certificates/ID, quotas, delays, behaviour, temporary-credentials; DELETE faults, forecast, \
     security-groups, targets, certificates/ID, accounts/ID, load-balancers/ID, load-balancers/ID/listeners/ID";
 

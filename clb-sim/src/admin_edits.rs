@@ -7,8 +7,8 @@ use crate::refusal::Refusal;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use std::net::IpAddr;
+use serde_json::{Map, Value, json};
+use std::net::{IpAddr, SocketAddr};
 
 type Answer = (StatusCode, Value);
 
@@ -27,6 +27,7 @@ pub(crate) fn answer(api: &Api, method: &Method, path: &str, body: &[u8]) -> Opt
             let ids = json!({ "LoadBalancerId": id, "ListenerId": listener });
             operate(api, "DeleteListener", &ids)
         }
+        ("POST", ["connections"]) => connections(api, body),
         ("POST", ["foreign-writers"]) => foreign_writer(api, body),
         ("GET", ["certificates"]) => Ok(api.shared.with(|model, _| certificates_door::show(model))),
         ("PUT", ["certificates", id]) => certificates_door::put(&api.shared, id, body),
@@ -47,6 +48,20 @@ pub(crate) fn answer(api: &Api, method: &Method, path: &str, body: &[u8]) -> Opt
         Ok(answer) => (StatusCode::OK, answer),
         Err(message) => (StatusCode::BAD_REQUEST, json!({ "error": message })),
     })
+}
+
+/// Where the last connections of these clients went; those that nobody remembers left out.
+fn connections(api: &Api, body: &[u8]) -> Result<Value, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Asked {
+        clients: Vec<SocketAddr>,
+    }
+    let asked: Asked = read(body)?;
+    let visits = api.shared.visits.lock();
+    let known = |client: &SocketAddr| Some((client.to_string(), json!(visits.last(*client)?)));
+    let found: Map<String, Value> = asked.clients.iter().filter_map(known).collect();
+    Ok(json!({ "connections": found }))
 }
 
 /// An action of the API, done at once by another hand.
@@ -160,7 +175,7 @@ fn settings(api: &Api, which: &str, body: &[u8]) -> Result<Value, String> {
 /// The settings with the fields of `body` in them.
 fn merged<T: DeserializeOwned>(mut present: Value, body: &[u8]) -> Result<T, String> {
     if !body.is_empty() {
-        let wanted: serde_json::Map<String, Value> = read(body)?;
+        let wanted: Map<String, Value> = read(body)?;
         if let Value::Object(fields) = &mut present {
             fields.extend(wanted);
         }

@@ -49,6 +49,7 @@ mod start;
 mod state;
 mod store;
 mod tls;
+mod visits;
 
 pub use accounts::AccountsError;
 pub use cidr::{BadCidr, Cidr};

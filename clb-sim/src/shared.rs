@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, Millis};
 use crate::state::{Model, Revision};
+use crate::visits::Visits;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub(crate) struct Shared {
     changed: watch::Sender<Revision>,
     /// Listener id -> why its port could not be opened.
     pub(crate) bind_errors: Mutex<BTreeMap<String, String>>,
+    /// Where connections of layer 4 went.
+    pub(crate) visits: Mutex<Visits>,
 }
 
 impl Shared {
@@ -25,6 +28,7 @@ impl Shared {
             model: Mutex::new(model),
             changed,
             bind_errors: Mutex::new(BTreeMap::new()),
+            visits: Mutex::new(Visits::default()),
         }
     }
 

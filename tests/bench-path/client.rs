@@ -2,22 +2,17 @@
 //! as was said.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
 use clb_gate_tests::load;
 use futures::StreamExt as _;
 use futures::stream;
-use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Where clients are: TEST-NET-3 (RFC 5737), in no cluster's range, as clients from the internet. It
-/// exists in the test host's namespace only.
-const NETWORK: &str = "203.0.113.0/24";
-/// How many different clients there are.
-const CLIENTS: u8 = 32;
+pub(crate) use clb_gate_tests::clients::{appear, client, is_client};
+
 /// A request without an answer after this failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -54,25 +49,6 @@ pub(crate) struct Load {
     pub(crate) failures: BTreeMap<String, u64>,
     /// From the first to the last.
     pub(crate) lasted: Duration,
-}
-
-/// Gives this network namespace the clients' addresses.
-pub(crate) async fn appear() -> Result<()> {
-    let args = ["route", "replace", "local", NETWORK, "dev", "lo"];
-    let status = Command::new("ip").args(args).status().await?;
-    ensure!(status.success(), "ip {}", args.join(" "));
-    Ok(())
-}
-
-/// The client of a number; they take turns.
-pub(crate) fn client(number: u32) -> IpAddr {
-    let last = u8::try_from(number % u32::from(CLIENTS)).unwrap_or_default();
-    Ipv4Addr::new(203, 0, 113, 1 + last).into()
-}
-
-/// Whether an address is a client's.
-pub(crate) fn is_client(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(address) if address.octets().starts_with(&[203, 0, 113]))
 }
 
 /// Sends requests, each as soon as there is room for it.
@@ -122,15 +98,6 @@ fn read(client: IpAddr, body: &str) -> Result<Answer, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn clients_take_turns_and_are_known() {
-        assert_eq!(client(0).to_string(), "203.0.113.1");
-        assert_eq!(client(31).to_string(), "203.0.113.32");
-        assert_eq!(client(32), client(0));
-        assert!((0..64).map(client).all(is_client));
-        assert!(!is_client("198.18.0.1".parse().unwrap()));
-    }
 
     #[test]
     fn an_answer_names_the_pod_and_what_it_saw() {

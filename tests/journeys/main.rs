@@ -20,6 +20,7 @@ mod leader;
 mod many;
 mod never;
 mod preview;
+mod proof;
 mod rebuilt;
 mod reload;
 mod reuse;

@@ -212,7 +212,7 @@ pub async fn leader(client: &Client) -> Result<String> {
     .await
 }
 
-/// SIGKILL to the process of a pod's container.
+/// SIGKILL to the process of one of our pods.
 pub async fn kill_minus_nine(client: &Client, name: &str) -> Result<()> {
     for process in processes(client, name).await? {
         kill(process, Signal::SIGKILL)?;
@@ -220,10 +220,23 @@ pub async fn kill_minus_nine(client: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The process of a pod's container, found by the pod's cgroup.
+/// The process of one of our pods.
 pub async fn processes(client: &Client, name: &str) -> Result<Vec<Pid>> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     let uid = pods.get(name).await?.uid().context("a UID")?;
+    running(&uid, "/clb-gate").with_context(|| name.to_owned())
+}
+
+/// SIGKILL to a program of a pod, whosever it is.
+pub fn kill_process(uid: &str, program: &str) -> Result<()> {
+    for process in running(uid, program)? {
+        kill(process, Signal::SIGKILL)?;
+    }
+    Ok(())
+}
+
+/// The processes of a pod's containers that run this program, found by the pod's cgroup.
+fn running(uid: &str, program: &str) -> Result<Vec<Pid>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry
@@ -235,10 +248,10 @@ pub async fn processes(client: &Client, name: &str) -> Result<Vec<Pid>> {
         };
         let cgroup = std::fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
         let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-        if cgroup.contains(&uid) && command.starts_with("/clb-gate") {
+        if cgroup.contains(uid) && command.starts_with(program) {
             found.push(Pid::from_raw(pid));
         }
     }
-    ensure!(!found.is_empty(), "no process of pod {name} found");
+    ensure!(!found.is_empty(), "no process {program} of pod {uid} found");
     Ok(found)
 }

@@ -233,6 +233,20 @@ impl Console {
             .context("CreateListener gave no id")
     }
 
+    /// Deletes the listener on a port, as who created it would.
+    pub async fn delete_listener(&self, port: u16) -> Result<()> {
+        let listener = self.listener(port).await?;
+        let listener = listener.with_context(|| format!("no listener on {port}"))?;
+        let task = self
+            .client
+            .delete_listener(&self.load_balancer, &listener.listener_id)
+            .await?;
+        self.client
+            .wait_task(&task, std::time::Duration::from_secs(10))
+            .await?;
+        Ok(())
+    }
+
     /// Binds a target at weight 0 without clb-gate's tag, as somebody else would.
     pub async fn bind_foreign(&self, port: u16, address: SocketAddr) -> Result<()> {
         self.bind(port, address, 0).await

@@ -30,6 +30,17 @@ pub fn beside<F: Future<Output = Result<()>>>(namespace: &str, journey: impl FnO
     });
 }
 
+/// Runs a journey beside others that makes and removes its namespaces itself.
+#[expect(clippy::panic, reason = "this is how a journey fails")]
+pub fn by_itself(journey: impl Future<Output = Result<()>>) {
+    run(async {
+        let _shared = STAGE.read().await;
+        if let Err(error) = journey.await {
+            panic!("{error:#}");
+        }
+    });
+}
+
 /// Runs a journey while no other runs.
 pub fn alone<F: Future<Output = Result<()>>>(namespace: &str, journey: impl FnOnce(World) -> F) {
     run(async {

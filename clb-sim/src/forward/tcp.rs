@@ -8,6 +8,7 @@ use super::greet::greet;
 use super::port::{Pick, Port, Served};
 use super::site::Site;
 use super::{Ground, accept};
+use crate::visits::Visit;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,9 @@ impl Client for TlsStream<TcpStream> {
 }
 
 async fn connection(port: &Arc<Port>, ground: &Ground, mut client: impl Client, from: SocketAddr) {
-    let served = match port.pick(&ground.shared, from) {
+    let picked = port.pick(&ground.shared, from);
+    remember(ground, from, &picked);
+    let served = match picked {
         Pick::Served(served) => served,
         Pick::Nobody => return reset(client.socket()),
         Pick::Dropped(reason) => {
@@ -98,6 +101,16 @@ async fn connection(port: &Arc<Port>, ground: &Ground, mut client: impl Client, 
         reset(client.socket());
         reset(&target);
     }
+}
+
+fn remember(ground: &Ground, from: SocketAddr, picked: &Pick) {
+    let target = match picked {
+        Pick::Served(served) => Some(served.target()),
+        Pick::Nobody | Pick::Dropped(_) => None,
+    };
+    let at = ground.shared.clock.now();
+    let mut visits = ground.shared.visits.lock();
+    visits.remember(from, Visit { at, target });
 }
 
 async fn reach(ground: &Ground, from: SocketAddr, served: &Served) -> Option<TcpStream> {

@@ -224,6 +224,39 @@ async fn a_listener_that_goes_takes_its_port_and_connections_along() {
 }
 
 #[tokio::test]
+async fn the_operator_can_ask_which_target_a_connection_went_to() {
+    let sim = Sim::start(config(28)).await;
+    let vip = sim.vip().await;
+    let backend = Backend::start('1').await;
+    let listener = sim.listener(PORT, json!({})).await;
+    eventually("the port to open", || async {
+        TcpStream::connect((vip.as_str(), PORT)).await.is_ok()
+    })
+    .await;
+    let asked = async |client: SocketAddr| {
+        let body = json!({ "clients": [client] }).to_string();
+        let answer = sim.operator("POST", "/_sim/connections", &body).await;
+        assert_eq!(answer.0, 200, "{}", answer.1);
+        answer.1["connections"][client.to_string()].clone()
+    };
+    let early = TcpStream::connect((vip.as_str(), PORT)).await.unwrap();
+    let client = early.local_addr().unwrap();
+    eventually("it to be accepted", || async {
+        asked(client).await.is_object()
+    })
+    .await;
+    assert!(asked(client).await["target"].is_null(), "nobody was there");
+
+    sim.bind(&listener, &[backend.address]).await;
+    sim.becomes(&listener, &["Alive"]).await;
+    let (served, _) = connect(&vip, PORT).await.unwrap();
+    let client = served.local_addr().unwrap();
+    let target = backend.address.to_string();
+    assert_eq!(asked(client).await["target"], json!(target));
+    assert!(asked("192.0.2.1:9".parse().unwrap()).await.is_null());
+}
+
+#[tokio::test]
 async fn a_port_that_cannot_be_opened_is_shown() {
     let sim = Sim::start(config(25)).await;
     let vip = sim.vip().await;

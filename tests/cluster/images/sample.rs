@@ -2,46 +2,41 @@
 //! slow on request, and serves on for a while after SIGTERM, as an application behind a load balancer
 //! should. On the same port over UDP it answers the same to every datagram. `/via?to=ADDR` asks another
 //! of its kind, over UDP with `&udp=true`: so a pod is a client. `/echo` agrees to a WebSocket and gives back
-//! its bytes.
+//! its bytes. [`streams`] has what takes long.
 //!
-//! Environment: `GRACE`, seconds it serves on after SIGTERM (10); `DELAY_SECONDS` before it listens
-//! (0); `PORT` (8080).
+//! Environment: `GRACE`, seconds it serves on after SIGTERM (10); `FINISH`: with `true` it does not serve on but
+//! takes no new connection and finishes those it has, for which idle ones have `GRACE` ([`finish`]);
+//! `DELAY_SECONDS` before it listens (0); `PORT` (8080).
+
+mod finish;
+mod streams;
 
 use std::env;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
-use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+
+use streams::{Sockets, Tasks, agreement, start};
 
 /// The longest a request to `/slow` waits: longer than any drain, short enough to end.
 const SLOWEST: Duration = Duration::from_mins(2);
 /// How long `/via` waits for the other's answer.
 const ASKED: Duration = Duration::from_secs(3);
-/// What a WebSocket's key is hashed with (RFC 6455, section 1.3).
-const WEBSOCKET: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-/// Connections that `/echo` took over; they end with the program.
-type Echoes = Arc<Mutex<JoinSet<()>>>;
 
 #[derive(Deserialize)]
 struct Slow {
@@ -81,26 +76,50 @@ async fn serve() -> anyhow::Result<()> {
     let listener = TcpListener::bind(("0.0.0.0", port)).await?;
     let datagrams = UdpSocket::bind(("0.0.0.0", port)).await?;
     say(&format!("listening on {port}"));
-    let router = Router::new()
+    let (end, ending) = watch::channel(false);
+    let sockets = Sockets {
+        open: Tasks::default(),
+        ending: ending.clone(),
+    };
+    let open = sockets.open.clone();
+    let router = routes().merge(streams::router(sockets));
+    let grace = seconds("GRACE", 10);
+    let serving = async {
+        if number("FINISH", false) {
+            finish::serve(listener, router, (ending, grace), open).await;
+            return Ok(());
+        }
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, router).await
+    };
+    let ends = async {
+        terminated.recv().await;
+        if number("FINISH", false) {
+            say("SIGTERM: finishing");
+            end.send_replace(true);
+            std::future::pending::<()>().await;
+        }
+        say(&format!("SIGTERM: serving on for {} s", grace.as_secs()));
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = echo(&datagrams) => {}
+        () = ends => {}
+    }
+    say("done");
+    Ok(())
+}
+
+fn routes() -> Router {
+    Router::new()
         .route("/", get(who))
         .route("/healthz", get(async || "ok\n"))
         .route("/slow", get(slow))
         .route("/resolve", get(resolve))
         .route("/via", get(via))
         .route("/echo", get(agree))
-        .with_state(Echoes::default())
-        .into_make_service_with_connect_info::<SocketAddr>();
-    let grace = seconds("GRACE", 10);
-    tokio::select! {
-        served = axum::serve(listener, router) => served?,
-        () = echo(&datagrams) => {}
-        () = async {
-            terminated.recv().await;
-            say(&format!("SIGTERM: serving on for {} s", grace.as_secs()));
-            tokio::time::sleep(grace).await;
-        } => say("done"),
-    }
-    Ok(())
+        .with_state(Tasks::default())
 }
 
 async fn who(ConnectInfo(client): ConnectInfo<SocketAddr>) -> String {
@@ -114,24 +133,13 @@ fn introduction(client: SocketAddr) -> String {
 }
 
 /// Agrees to a WebSocket.
-async fn agree(State(echoes): State<Echoes>, mut request: Request) -> Response {
-    let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
-        let accepted = [(UPGRADE, "websocket")];
-        return (StatusCode::UPGRADE_REQUIRED, accepted).into_response();
-    };
-    let mut hash = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-    hash.update(key.as_bytes());
-    hash.update(WEBSOCKET);
-    let headers = [
-        (CONNECTION, "Upgrade".to_owned()),
-        (UPGRADE, "websocket".to_owned()),
-        (SEC_WEBSOCKET_ACCEPT, STANDARD.encode(hash.finish())),
-    ];
-    let upgraded = hyper::upgrade::on(&mut request);
-    let mut echoes = echoes.lock();
-    while echoes.try_join_next().is_some() {}
-    echoes.spawn(give_back(upgraded));
-    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+async fn agree(State(echoes): State<Tasks>, mut request: Request) -> Response {
+    let agreed = agreement(&request);
+    if agreed.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let upgraded = hyper::upgrade::on(&mut request);
+        start(&echoes, give_back(upgraded));
+    }
+    agreed
 }
 
 /// A connection that breaks is its client's loss.
