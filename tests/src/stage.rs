@@ -31,7 +31,11 @@ pub fn beside<F: Future<Output = Result<()>>>(namespace: &str, journey: impl FnO
 }
 
 /// Runs a journey beside others that makes and removes its namespaces itself.
-#[expect(clippy::panic, reason = "this is how a journey fails")]
+#[expect(
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "this is how a journey fails"
+)]
 pub fn by_itself(journey: impl Future<Output = Result<()>>) {
     run(async {
         let _shared = STAGE.read().await;

@@ -1,5 +1,5 @@
 //! How an ordinary application ends that knows nothing of load balancers: after SIGTERM it takes no new
-//! connection and finishes those it has. Answers say `Connection: close`, WebSockets end with 1001, and who
+//! connection and finishes those it has. Answers say `Connection: close`, `WebSocket`s end with 1001, and who
 //! has not asked again within the grace is let go.
 
 use std::net::SocketAddr;

@@ -1,8 +1,9 @@
-//! What takes long: downloads of some seconds, and WebSockets that live until one end goes away.
+//! What takes long: downloads of some seconds, and `WebSocket`s that live until one end goes away.
 //!
 //! `/download?ms=N` sends its body piece by piece over N milliseconds; the first line names the pod. `/socket`
 //! gives back each message of a WebSocket, and says 1001 when the program ends.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Tasks that live beside their requests.
 pub(crate) type Tasks = Arc<Mutex<JoinSet<()>>>;
 
-/// Open WebSockets, and what tells them to end.
+/// Open `WebSocket`s, and what tells them to end.
 #[derive(Clone)]
 pub(crate) struct Sockets {
     pub(crate) open: Tasks,
@@ -73,17 +74,13 @@ async fn download(
     let length = first.len() as u64 + pieces * LINE.len() as u64;
     let body = futures::stream::unfold((Some(first), pieces), async |(first, left)| {
         if let Some(first) = first {
-            return Some((piece(first), (None, left)));
+            return Some((Ok(Bytes::from(first)), (None, left)));
         }
         let left = left.checked_sub(1)?;
         tokio::time::sleep(PIECE).await;
-        Some((piece(LINE), (None, left)))
+        Some((Ok::<_, Infallible>(Bytes::from(LINE)), (None, left)))
     });
     ([(CONTENT_LENGTH, length)], Body::from_stream(body)).into_response()
-}
-
-fn piece(text: impl Into<Bytes>) -> Result<Bytes, std::convert::Infallible> {
-    Ok(text.into())
 }
 
 async fn socket(State(sockets): State<Sockets>, mut request: Request) -> Response {

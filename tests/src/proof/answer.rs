@@ -100,7 +100,7 @@ mod tests {
         for bytes in strange {
             assert_eq!(Head::read(bytes), Err(Cause::Garbled));
         }
-        assert_eq!(Head::read(&[b'x'; LONGEST + 1]), Err(Cause::Garbled));
+        assert_eq!(Head::read(&vec![b'x'; LONGEST + 1]), Err(Cause::Garbled));
         assert_eq!(pod(b""), None);
     }
 }

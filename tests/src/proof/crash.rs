@@ -19,7 +19,7 @@ const PORT: u16 = 8080;
 /// The nodes' wires on the bridge (the test host's `network.rs`).
 const WIRES: [(&str, &str); 2] = [("node-1", "up1"), ("node-2", "up2")];
 /// How long a node is cut off: longer than Kubernetes takes to call it lost (50 s).
-const CUT: Duration = Duration::from_secs(60);
+const CUT: Duration = Duration::from_mins(1);
 /// Beyond what the CLB needs to know: between two looks at it, and on two busy cores.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -87,7 +87,7 @@ impl Stage {
         let cloud = self.cloud.lock();
         let close = |open: &Open| {
             let out = cloud.out_since(open.target, open.from);
-            let until = out.unwrap_or(open.from + bound()) + SLACK;
+            let until = out.unwrap_or_else(|| open.from + bound()) + SLACK;
             Wound {
                 what: open.what.clone(),
                 pod: open.pod.clone(),

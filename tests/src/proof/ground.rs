@@ -1,4 +1,4 @@
-//! What an arm stands on: its namespace, Deployment, Service, PodDisruptionBudget and listener.
+//! What an arm stands on: its namespace, Deployment, Service, `PodDisruptionBudget` and listener.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The load: requests on kept and on fresh connections at a fixed rate, downloads, WebSockets. Bounded in
+//! The load: requests on kept and on fresh connections at a fixed rate, downloads, `WebSocket`s. Bounded in
 //! connections and tasks even when nothing answers; what the client could not begin in time is counted.
 
 use std::collections::VecDeque;
@@ -188,13 +188,12 @@ impl Shared {
     }
 
     async fn ask_kept(&self, number: u64, way: &mut Way) -> Result<String, Cause> {
-        let mut line = match self.idle() {
-            Some(line) => line,
-            None => {
-                self.open.fetch_add(1, Ordering::Relaxed);
-                let opened = self.line(number).await;
-                opened.inspect_err(|_| self.forget())?
-            }
+        let mut line = if let Some(line) = self.idle() {
+            line
+        } else {
+            self.open.fetch_add(1, Ordering::Relaxed);
+            let opened = self.line(number).await;
+            opened.inspect_err(|_| self.forget())?
         };
         let answered = line.ask(self.requests.kept.as_bytes()).await;
         *way = line.way.clone();

@@ -79,7 +79,7 @@ fn summary(body: &mut String, run: &Run) {
         let longest = arm.rollouts().into_iter().max_by(f64::total_cmp);
         let fewest = arm
             .lowest()
-            .map_or("-".to_owned(), |(count, _)| count.to_string());
+            .map_or_else(|| "-".to_owned(), |(count, _)| count.to_string());
         let cells = [
             grouped(arm.requests),
             grouped(arm.failures()),

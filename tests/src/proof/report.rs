@@ -1,6 +1,7 @@
 //! What was found in a run, and what of it breaks a promise. Pure.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -72,7 +73,7 @@ pub struct ArmReport {
     pub kinds: BTreeMap<Kind, u64>,
     /// Those that were begun late.
     pub late: u64,
-    /// WebSockets that were told 1001.
+    /// `WebSocket`s that were told 1001.
     pub handed_over: u64,
     /// Kept connections that ended while nothing was asked on them.
     pub ended_idle: u64,
@@ -227,10 +228,10 @@ fn lost(report: &ArmReport, failures: &[&Failure]) -> String {
         report.requests
     );
     for failure in failures.iter().take(TOLD) {
-        text += &format!("\n    {}", report.tell(failure));
+        let _ = write!(text, "\n    {}", report.tell(failure));
     }
     if failures.len() > TOLD {
-        text += &format!("\n    and {} more", failures.len() - TOLD);
+        let _ = write!(text, "\n    and {} more", failures.len() - TOLD);
     }
     text
 }

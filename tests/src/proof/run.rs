@@ -119,7 +119,7 @@ async fn look(ground: &Ground, load: &Load, eyes: &Eyes) -> Result<()> {
             known.for_each(|(failure, new)| failure.target = new.target);
         });
         asked += new.len();
-        if sample.at % PROGRESS == 0 {
+        if sample.at.is_multiple_of(PROGRESS) {
             eprintln!("proof: {} {}", ground.arm, progress(load, sample));
         }
     }
@@ -163,7 +163,7 @@ async fn find_out(ground: &Ground, failures: &mut [Failure]) -> Result<()> {
         let found = cloud::connections(&ground.operator, &clients).await?;
         for failure in some {
             let target = failure.client.and_then(|client| found.get(&client));
-            failure.target = failure.target.or(target.copied());
+            failure.target = failure.target.or_else(|| target.copied());
         }
     }
     Ok(())
@@ -182,7 +182,9 @@ fn conclude(
         let behind = failure
             .target
             .and_then(|target| pods.at(target.ip(), failure.connected.unwrap_or(failure.due)));
-        failure.pod = behind.map(|pod| pod.name.clone()).or(failure.pod.take());
+        failure.pod = behind
+            .map(|pod| pod.name.clone())
+            .or_else(|| failure.pod.take());
     }
     blame::assign(&mut tally.failures, &wounds);
     ArmReport {

@@ -1,4 +1,4 @@
-//! Clients with WebSockets: each says something every second and expects it back. One that is told 1001
+//! Clients with `WebSocket`s: each says something every second and expects it back. One that is told 1001
 //! opens another, as clients do; no request fails by that.
 
 use std::ops::ControlFlow;
@@ -126,7 +126,7 @@ impl Socket {
             loop {
                 match self.next().await? {
                     Frame::Other => {}
-                    frame => return Ok(frame),
+                    frame @ (Frame::Text(_) | Frame::Close(_)) => return Ok(frame),
                 }
             }
         });

@@ -20,15 +20,11 @@ pub fn print(run: &Run) -> String {
         let count = |arm: &ArmReport| arm.failed.get(&cause).copied().unwrap_or(0).to_string();
         row(&mut text, &format!("  {cause}"), run, count);
     }
-    row(
-        &mut text,
-        "failed, not explained by a crash",
-        run,
-        |arm| match arm.arm {
-            Arm::Crash => unexplained(&arm.failures).count().to_string(),
-            _ => "-".to_owned(),
-        },
-    );
+    row(&mut text, "failed, not explained by a crash", run, |arm| {
+        let left = unexplained(&arm.failures).count();
+        let crashes = arm.arm == Arm::Crash;
+        crashes.then(|| left.to_string()).unwrap_or_else(dash)
+    });
     row(&mut text, "late (client busy)", run, |arm| {
         arm.late.to_string()
     });
@@ -53,7 +49,7 @@ pub fn print(run: &Run) -> String {
     });
     row(&mut text, "fewest healthy targets", run, |arm| {
         arm.lowest()
-            .map_or("-".to_owned(), |(count, _)| count.to_string())
+            .map_or_else(dash, |(count, _)| count.to_string())
     });
     text.push('\n');
     for arm in &run.arms {
@@ -79,6 +75,11 @@ fn row(text: &mut String, name: &str, run: &Run, cell: impl Fn(&ArmReport) -> St
     text.push('\n');
 }
 
+/// Where there is nothing to say.
+fn dash() -> String {
+    "-".to_owned()
+}
+
 /// Microseconds as milliseconds.
 pub(crate) fn millis(micros: u32) -> String {
     format!("{:.1}", f64::from(micros) / 1000.0)
@@ -86,7 +87,7 @@ pub(crate) fn millis(micros: u32) -> String {
 
 /// Seconds, or a dash for none.
 pub(crate) fn seconds(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.1}"))
+    value.map_or_else(dash, |value| format!("{value:.1}"))
 }
 
 #[cfg(test)]

@@ -57,13 +57,16 @@ pub enum Cause {
 
 impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Refused,
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
-            io::ErrorKind::TimedOut => Self::TimedOut,
-            io::ErrorKind::UnexpectedEof => Self::Closed,
-            other => Self::System(other),
-        }
+        let known = [
+            (io::ErrorKind::ConnectionRefused, Self::Refused),
+            (io::ErrorKind::ConnectionReset, Self::Reset),
+            (io::ErrorKind::BrokenPipe, Self::Reset),
+            (io::ErrorKind::TimedOut, Self::TimedOut),
+            (io::ErrorKind::UnexpectedEof, Self::Closed),
+        ];
+        let kind = error.kind();
+        let found = known.into_iter().find(|(known, _)| *known == kind);
+        found.map_or(Self::System(kind), |(_, cause)| cause)
     }
 }
 
@@ -161,7 +164,7 @@ pub struct Tally {
     pub pods: BTreeMap<String, u64>,
     /// How many were begun late.
     pub late: u64,
-    /// WebSockets that ended with 1001, as they should.
+    /// `WebSocket`s that ended with 1001, as they should.
     pub handed_over: u64,
     /// Kept connections that ended while nothing was asked on them.
     pub ended_idle: u64,
