@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::tally::Failure;
+use super::tally::{Failure, in_seconds};
 
 /// Something that was killed. Times are since the arm's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,8 +18,10 @@ pub struct Wound {
     /// Its target at the CLB.
     pub target: SocketAddr,
     /// When.
+    #[serde(serialize_with = "in_seconds")]
     pub from: Duration,
     /// When the CLB sent it nothing more, or should have known.
+    #[serde(serialize_with = "in_seconds")]
     pub until: Duration,
     /// Whether the CLB was seen to take it out.
     pub seen_out: bool,

@@ -32,6 +32,8 @@ pub(super) enum Life {
 /// What was seen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
+    /// Whether anybody has looked yet.
+    pub(super) looked: bool,
     /// Targets as they are.
     pub(super) now: BTreeMap<SocketAddr, Life>,
     /// When each changed; none for gone.
@@ -68,6 +70,7 @@ impl Seen {
             self.changes.entry(*target).or_default().push((at, None));
         }
         self.now = found;
+        self.looked = true;
     }
 }
 

@@ -62,18 +62,25 @@ pub fn round(arm: Arm, size: Size, replicas: u32) -> Vec<Step> {
         (Arm::Crash, _) => steps = crashes(size, replicas),
         (_, Size::Short) => steps.extend([Step::Scale(many), Step::Scale(replicas), Step::Evict]),
         (_, Size::Quick) => {
-            steps.extend([Step::Scale(few), Step::Scale(many), Step::Scale(replicas)]);
+            steps.extend(scales(few, many, replicas));
             steps.extend(drains(false).into_iter().take(1));
             steps.push(Step::SlowCloud);
         }
         (arm, Size::Whole) => {
-            steps.extend([Step::Scale(few), Step::Scale(many), Step::Scale(replicas)]);
+            steps.extend(scales(few, many, replicas));
             steps.extend(drains(arm.drains()));
             steps.extend([Step::RollOurs, Step::SlowCloud]);
         }
     }
     steps.push(Step::Calm(CALM));
     steps
+}
+
+/// Each size serves for a while before the next.
+fn scales(few: u32, many: u32, replicas: u32) -> impl Iterator<Item = Step> {
+    [few, many, replicas]
+        .into_iter()
+        .flat_map(|size| [Step::Scale(size), Step::Calm(CALM)])
 }
 
 /// Both nodes in turn. clb-gate's webhook takes a minute and a half to leave a node, which says nothing of

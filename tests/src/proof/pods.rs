@@ -37,7 +37,11 @@ pub(super) struct Life {
 
 /// All pods that were seen, by UID.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen(BTreeMap<String, Life>);
+pub(super) struct Seen {
+    all: BTreeMap<String, Life>,
+    /// Whether the first list is whole.
+    pub(super) looked: bool,
+}
 
 impl Seen {
     /// Pods by state.
@@ -57,7 +61,7 @@ impl Seen {
 
     /// Those that are there.
     pub(super) fn there(&self) -> impl Iterator<Item = &Life> {
-        self.0.values().filter(|pod| pod.gone.is_none())
+        self.all.values().filter(|pod| pod.gone.is_none())
     }
 
     /// Those that are there and Ready and stay, the oldest first.
@@ -70,7 +74,7 @@ impl Seen {
 
     /// The gates of pods whose containers were seen to become ready, and whose gate was seen to open.
     pub(super) fn gate_times(&self) -> Vec<Gate> {
-        let waited = self.0.values().filter_map(|pod| {
+        let waited = self.all.values().filter_map(|pod| {
             let (containers, gate) = (pod.containers?, pod.gate?);
             (containers > pod.first).then(|| Gate {
                 at: gate.as_secs_f64(),
@@ -82,14 +86,14 @@ impl Seen {
 
     /// Who had an address at a moment: the last one that came by then.
     pub(super) fn at(&self, ip: IpAddr, moment: Duration) -> Option<&Life> {
-        let had = self.0.values();
+        let had = self.all.values();
         let had = had.filter(|pod| pod.ip == Some(ip) && pod.first <= moment);
         had.max_by_key(|pod| pod.first)
     }
 
     fn apply(&mut self, pod: &Pod, now: Duration) {
         let uid = pod.uid().unwrap_or_default();
-        let life = self.0.entry(uid.clone()).or_insert_with(|| Life {
+        let life = self.all.entry(uid.clone()).or_insert_with(|| Life {
             name: pod.name_any(),
             uid,
             first: now,
@@ -112,7 +116,7 @@ impl Seen {
     }
 
     fn gone(&mut self, uid: &str, now: Duration) {
-        if let Some(life) = self.0.get_mut(uid) {
+        if let Some(life) = self.all.get_mut(uid) {
             life.going.get_or_insert(now);
             life.gone.get_or_insert(now);
         }
@@ -120,7 +124,8 @@ impl Seen {
 
     /// After a new list: whoever is not in it is gone.
     fn listed(&mut self, listed: &BTreeSet<String>, now: Duration) {
-        let missing = self.0.keys().filter(|uid| !listed.contains(*uid));
+        self.looked = true;
+        let missing = self.all.keys().filter(|uid| !listed.contains(*uid));
         for uid in missing.cloned().collect::<Vec<_>>() {
             self.gone(&uid, now);
         }

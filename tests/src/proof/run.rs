@@ -109,7 +109,9 @@ async fn look(ground: &Ground, load: &Load, eyes: &Eyes) -> Result<()> {
     let mut asked = 0;
     loop {
         ticks.tick().await;
-        let sample = eyes.sample();
+        let Some(sample) = eyes.sample() else {
+            continue;
+        };
         eyes.samples.lock().push(sample);
         let mut new = load.with(|tally| tally.failures.get(asked..).unwrap_or_default().to_vec());
         new.truncate(AT_A_TIME);
@@ -140,15 +142,16 @@ fn progress(load: &Load, sample: Sample) -> String {
 }
 
 impl Eyes {
-    fn sample(&self) -> Sample {
-        let cloud = self.cloud.lock();
-        Sample {
+    /// None before the first look at both.
+    fn sample(&self) -> Option<Sample> {
+        let (cloud, pods) = (self.cloud.lock(), self.pods.lock());
+        (cloud.looked && pods.looked).then(|| Sample {
             at: self.clock.now().as_secs(),
-            pods: self.pods.lock().counts(),
+            pods: pods.counts(),
             healthy: cloud.count(Life::Serves),
             draining: cloud.count(Life::Drains),
             sick: cloud.count(Life::Sick),
-        }
+        })
     }
 }
 

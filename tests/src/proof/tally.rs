@@ -110,10 +110,13 @@ pub struct Failure {
     /// Why it failed.
     pub cause: Cause,
     /// When it was due.
+    #[serde(serialize_with = "in_seconds")]
     pub due: Duration,
     /// When its client knew.
+    #[serde(serialize_with = "in_seconds")]
     pub known: Duration,
     /// When its connection was made.
+    #[serde(skip)]
     pub connected: Option<Duration>,
     /// The client's end.
     pub client: Option<SocketAddr>,
@@ -123,6 +126,11 @@ pub struct Failure {
     pub pod: Option<String>,
     /// What explains it: a crash that the story made.
     pub because: Option<String>,
+}
+
+/// A moment as readers of JSON have it.
+pub(super) fn in_seconds<S: Serializer>(at: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(at.as_secs_f64())
 }
 
 /// One request's end.
