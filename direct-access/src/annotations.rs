@@ -71,7 +71,7 @@ const ELSEWHERE: Fate = Fate::Declined(
 );
 
 /// Those of Services and pods; an Ingress has its own in [`crate::ingress`].
-pub const ANNOTATIONS: [Annotation; 42] = [
+pub const ANNOTATIONS: [Annotation; 43] = [
     service(
         names::DIRECT_ACCESS,
         Fate::Served("only_true_switches_it_on"),
@@ -171,10 +171,12 @@ pub const ANNOTATIONS: [Annotation; 42] = [
         ),
     ),
     service(
-        "service.cloud.tencent.com/enable-grace-deletion",
-        Fate::Declined(
-            "the pod's own preStop hook keeps it serving while the CLB drains it; add preStop: {sleep: {seconds: 30}}",
-        ),
+        names::GRACE_DELETION,
+        Fate::Served("the_annotation_counts_before_tkes_switch"),
+    ),
+    service(
+        names::DRAIN_SECONDS,
+        Fate::Served("drain_seconds_are_5_to_3600_and_30_otherwise"),
     ),
     service(
         "service.cloud.tencent.com/lb-rs-weight",

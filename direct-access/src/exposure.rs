@@ -8,6 +8,7 @@ use crate::annotations;
 use crate::attributes::attributes;
 use crate::certificate::CertificateRef;
 use crate::deadline::deadline;
+use crate::drain::{Drain, drain};
 use crate::listener::ListenerParameters;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::names;
@@ -43,6 +44,8 @@ pub struct Exposure {
     pub parameters: ListenerParameters,
     /// After this long a pod does not wait for it any more; for ever without.
     pub deadline: Option<Duration>,
+    /// How its pods leave it.
+    pub drain: Drain,
 }
 
 /// A rule of a layer-7 listener.
@@ -230,7 +233,7 @@ fn judge(service: &ServiceFacts, settings: &Settings) -> Result<Served, Reason> 
     }
     let load_balancer = load_balancer::asked_for(service, settings)?;
     let parameters = parameters(service)?;
-    by_port(service, &load_balancer, &parameters)
+    by_port(service, &load_balancer, &parameters, settings)
 }
 
 /// What an absent annotation says. A serverless cluster has no node to forward to: it is direct unless
@@ -258,10 +261,12 @@ fn by_port(
     service: &ServiceFacts,
     load_balancer: &LoadBalancer,
     parameters: &ListenerParameters,
+    settings: &Settings,
 ) -> Result<Served, Reason> {
     let spoken = spoken(service, parameters)?;
     let configured = Configured::of(service);
     let deadline = deadline(service);
+    let (drain, bad_drain) = drain(&service.words(), settings);
     let ports: Vec<_> = spoken
         .ports
         .iter()
@@ -277,6 +282,7 @@ fn by_port(
         target: one.target.clone(),
         selector: service.selector.clone(),
         deadline: deadline.as_ref().ok().copied().flatten(),
+        drain,
         parameters: match &rule {
             Some(_) => parameters.of(one.protocol).forwarding(),
             None => configured.over(parameters.of(one.protocol), one.protocol, one.port),
@@ -303,6 +309,7 @@ fn by_port(
                 .map(|problem| *problem)
                 .into_iter()
                 .collect(),
+            bad_drain,
         ]
         .concat(),
         held: spoken.held,

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use crate::exposure::{Judgement, exposures};
+use crate::drain::{Drain, Drains};
+use crate::exposure::{Exposure, Judgement, exposures};
 use crate::ingress::{IngressFacts, IngressJudgement, ingress_exposures};
 use crate::network::Conclusion;
 use crate::service::{ObjectRef, ServiceFacts};
@@ -20,11 +21,14 @@ pub struct ExposureIndex {
     namespaces: HashMap<String, Arc<Namespace>>,
     hasher: RandomState,
     network: Conclusion,
+    drains: Drains,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Namespace {
     groups: Vec<Group>,
+    /// Some entry has a drain during which pods serve on: usually none, and then nobody looks for one.
+    keeps_pods: bool,
 }
 
 /// All selectors over the same keys.
@@ -40,6 +44,8 @@ struct Entry {
     service: ObjectRef,
     /// The Ingress that leads to it; `None` where the Service itself asks.
     ingress: Option<ObjectRef>,
+    /// For so many seconds its pods serve on while they leave.
+    keeps: Option<u16>,
 }
 
 impl ExposureIndex {
@@ -50,6 +56,7 @@ impl ExposureIndex {
     ) -> Self {
         let mut index = Self {
             network: settings.conclusion,
+            drains: settings.drains,
             ..Self::default()
         };
         for service in services {
@@ -102,6 +109,7 @@ impl ExposureIndex {
             });
         }
         known.groups.retain(|group| !group.by_values.is_empty());
+        known.keeps_pods &= known.groups.iter().any(Group::keeps_pods);
         if known.groups.is_empty() {
             self.namespaces.remove(namespace);
         }
@@ -118,6 +126,29 @@ impl ExposureIndex {
             .groups
             .iter()
             .find_map(|group| group.find(&self.hasher, &label))
+    }
+
+    /// The longest time that a pod of this namespace should serve on while it leaves, and for which Service;
+    /// `None` where nothing that exposes it asks for that.
+    pub fn longest_drain<'a>(
+        &self,
+        namespace: &str,
+        label: impl Fn(&str) -> Option<&'a str>,
+    ) -> Option<(&ObjectRef, u16)> {
+        let namespace = self.namespaces.get(namespace)?;
+        if !namespace.keeps_pods {
+            return None;
+        }
+        let groups = namespace.groups.iter();
+        let entries = groups.flat_map(|group| group.entries(&self.hasher, &label));
+        entries
+            .filter_map(|entry| Some((&entry.service, entry.keeps?)))
+            .max_by_key(|(_, seconds)| *seconds)
+    }
+
+    /// What of the cluster bears on drains.
+    pub fn drains(&self) -> Drains {
+        self.drains
     }
 
     /// The cluster's network, by which a pod is judged that was found here.
@@ -141,8 +172,10 @@ impl ExposureIndex {
     }
 
     fn insert(&mut self, service: &ServiceFacts, settings: &Settings) {
-        if matches!(exposures(service, settings), Judgement::Served(_)) {
-            self.enter(&service.object(), &service.selector, None);
+        if let Judgement::Served(served) = exposures(service, settings) {
+            let drain = served.exposures.first().map(|exposure| exposure.drain);
+            let leaves = (&service.selector, drain.unwrap_or_default());
+            self.enter(&service.object(), leaves, None);
         }
     }
 
@@ -160,17 +193,17 @@ impl ExposureIndex {
         let by_service: BTreeMap<_, _> = served
             .exposures
             .iter()
-            .map(|exposure| (&exposure.service, &exposure.selector))
+            .map(|exposure: &Exposure| (&exposure.service, (&exposure.selector, exposure.drain)))
             .collect();
-        for (service, selector) in by_service {
-            self.enter(service, selector, Some(&ingress.object()));
+        for (service, selected) in by_service {
+            self.enter(service, selected, Some(&ingress.object()));
         }
     }
 
     fn enter(
         &mut self,
         service: &ObjectRef,
-        selector: &BTreeMap<String, String>,
+        (selector, drain): (&BTreeMap<String, String>, Drain),
         ingress: Option<&ObjectRef>,
     ) {
         let values: Vec<_> = selector.values().cloned().collect();
@@ -179,11 +212,14 @@ impl ExposureIndex {
             .namespaces
             .entry(service.namespace.clone())
             .or_default();
-        let group = Arc::make_mut(shared).group(selector.keys());
+        let namespace = Arc::make_mut(shared);
+        namespace.keeps_pods |= drain.keeps_pod;
+        let group = namespace.group(selector.keys());
         let entry = Entry {
             values,
             service: service.clone(),
             ingress: ingress.cloned(),
+            keeps: drain.keeps_pod.then_some(drain.seconds),
         };
         group.by_values.entry(hash).or_default().push(entry);
     }
@@ -214,16 +250,33 @@ impl Group {
         hasher: &RandomState,
         label: &impl Fn(&str) -> Option<&'a str>,
     ) -> Option<&ObjectRef> {
+        self.entries(hasher, label)
+            .next()
+            .map(|entry| &entry.service)
+    }
+
+    /// The entries whose selector selects a pod with these labels.
+    fn entries<'s, 'l, 'a, L>(
+        &'s self,
+        hasher: &RandomState,
+        label: &'l L,
+    ) -> impl Iterator<Item = &'s Entry> + use<'s, 'l, 'a, L>
+    where
+        L: Fn(&str) -> Option<&'a str>,
+    {
+        let values = move || self.keys.iter().filter_map(|key| label(key));
         // Most pods lack one of the keys: told before anything is hashed.
-        if self.keys.iter().any(|key| label(key).is_none()) {
-            return None;
-        }
-        let values = || self.keys.iter().filter_map(|key| label(key));
-        let entries = self.by_values.get(&hash(hasher, values()))?;
-        let entry = entries
-            .iter()
-            .find(|entry| values().eq(entry.values.iter().map(String::as_str)))?;
-        Some(&entry.service)
+        let has_all = self.keys.iter().all(|key| label(key).is_some());
+        let entries = has_all
+            .then(|| self.by_values.get(&hash(hasher, values())))
+            .flatten();
+        let entries = entries.into_iter().flatten();
+        entries.filter(move |entry| values().eq(entry.values.iter().map(String::as_str)))
+    }
+
+    fn keeps_pods(&self) -> bool {
+        let mut entries = self.by_values.values().flatten();
+        entries.any(|entry| entry.keeps.is_some())
     }
 }
 
@@ -299,6 +352,24 @@ mod tests {
         web.annotations.clear();
         index.apply(&web, &settings);
         assert!(index.is_empty());
+    }
+
+    #[test]
+    fn a_drain_ends_with_the_service_that_asked_for_it() {
+        let settings = Settings::default();
+        let mut index = ExposureIndex::default();
+        let mut web = service("web");
+        let mut longest = |web: &ServiceFacts| {
+            index.apply(web, &settings);
+            let found = index.longest_drain("shop", |key| (key == "app").then_some("web"));
+            found.map(|(service, seconds)| (service.name.clone(), seconds))
+        };
+        assert_eq!(longest(&web), None);
+        let wish = (crate::names::GRACE_DELETION.to_owned(), "true".to_owned());
+        web.annotations.extend([wish]);
+        assert_eq!(longest(&web), Some(("web".to_owned(), 30)));
+        web.annotations.remove(crate::names::GRACE_DELETION);
+        assert_eq!(longest(&web), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::index::ExposureIndex;
+use crate::keep::Lifecycle;
 use crate::names;
 use crate::network::{PodNetwork, Reach, Refusal, Warning};
 use crate::service::ObjectRef;
@@ -15,6 +16,10 @@ pub trait PodFacts {
     fn network(&self) -> PodNetwork;
     /// The condition types of `spec.readinessGates`; `None` where the field is absent or null.
     fn gates(&self) -> Option<impl Iterator<Item = Cow<'_, str>>>;
+    /// Of its regular containers, in their order. Native sidecars end after those.
+    fn lifecycles(&self) -> &[Lifecycle];
+    /// `spec.terminationGracePeriodSeconds`; `None` where it is absent or null.
+    fn grace(&self) -> Option<i64>;
 }
 
 /// What to do about the gate.
@@ -134,6 +139,12 @@ mod tests {
             self.gates
                 .as_ref()
                 .map(|gates| gates.iter().map(|gate| Cow::Borrowed(*gate)))
+        }
+        fn lifecycles(&self) -> &[Lifecycle] {
+            &[]
+        }
+        fn grace(&self) -> Option<i64> {
+            None
         }
     }
 

@@ -61,7 +61,7 @@ pub const MODE: &str = "service.cloud.tencent.com/mode";
 /// Pod annotation, `"0"` to `"100"`: the weight of this pod's targets (TKE's own).
 pub const CUSTOM_WEIGHT: &str = "service.cloud.tencent.com/custom-weight";
 /// Service annotations that matter here; everything else is pruned when a Service is cached.
-pub const SERVICE_ANNOTATIONS: [&str; 18] = [
+pub const SERVICE_ANNOTATIONS: [&str; 20] = [
     DIRECT_ACCESS,
     EXISTING_LOAD_BALANCER,
     LISTENER_PARAMETERS,
@@ -80,6 +80,8 @@ pub const SERVICE_ANNOTATIONS: [&str; 18] = [
     SECURITY_GROUPS,
     PASS_TO_TARGET,
     GATE_DEADLINE,
+    GRACE_DELETION,
+    DRAIN_SECONDS,
 ];
 
 /// Pod label; `"false"` opts the pod out of the gate. A label, so that the registration's
@@ -87,6 +89,10 @@ pub const SERVICE_ANNOTATIONS: [&str; 18] = [
 pub const INJECT_LABEL: &str = "clb-gate.io/inject";
 /// Service annotation: how long its pods wait for the CLB at most, e.g. `10m`.
 pub const GATE_DEADLINE: &str = "clb-gate.io/gate-deadline";
+/// Service annotation, `"true"` or `"false"`: whether pods serve on until the CLB sends them nothing new (TKE's own).
+pub const GRACE_DELETION: &str = "service.cloud.tencent.com/enable-grace-deletion";
+/// Annotation of Services and Ingresses: how many seconds a going pod's targets keep weight 0.
+pub const DRAIN_SECONDS: &str = "clb-gate.io/drain-seconds";
 /// Pod annotation that keeps the address for which the gate was latched; written with the condition.
 pub const LATCHED_IP: &str = "clb-gate.io/latched-ip";
 
@@ -124,6 +130,8 @@ pub const TKE_SERVICE_CONTROLLER: &str = "tke-service-controller-config";
 /// Key in [`TKE_SERVICE_CONTROLLER`], `"true"` or `"false"`: whether a CLB may forward to pods of
 /// `GlobalRouter`.
 pub const GLOBAL_ROUTE_DIRECT_ACCESS: &str = "GlobalRouteDirectAccess";
+/// Key in [`TKE_SERVICE_CONTROLLER`], `"true"` or `"false"`: what holds where [`GRACE_DELETION`] is absent.
+pub const POD_GRACEFUL_DELETION: &str = "EnablePodGracefulDeletion";
 /// Pod annotation: the networks the pod is in, with commas between them (TKE's own).
 pub const NETWORKS: &str = "tke.cloud.tencent.com/networks";
 /// Values of [`NETWORKS`] that give the pod an ENI.

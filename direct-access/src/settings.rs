@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::drain::Drains;
 use crate::network::{ClusterFacts, Conclusion, Mode, conclude};
 
 /// How much of Tencent's CLB the controller may own, from least to most.
@@ -72,6 +73,8 @@ pub struct Settings {
     /// What [`Self::network`] and the cluster's facts conclude. No key of its own: set by
     /// [`Self::conclude`], so that whoever has the settings judges pods alike.
     pub conclusion: Conclusion,
+    /// What of the cluster bears on drains; set beside it.
+    pub drains: Drains,
     /// `failurePolicy`: Ignore or Fail.
     pub failure_policy: FailurePolicy,
     /// `endpoint`: the CLB API's address with its scheme; absent means Tencent's public one.
@@ -107,9 +110,10 @@ impl Settings {
         (settings, problems)
     }
 
-    /// Concludes the network mode anew.
+    /// Concludes anew what the cluster shows: its network mode, and what bears on drains.
     pub fn conclude(&mut self, facts: &ClusterFacts) {
         self.conclusion = conclude(self.network, facts);
+        self.drains = Drains::of(facts);
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), SettingsProblem> {

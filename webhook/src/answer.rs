@@ -4,13 +4,17 @@
 //! becomes a 400. Nothing is ever denied: a pod without its gate is reported by the controller, a pod
 //! that cannot be created is an outage.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use direct_access::network::Warning;
-use direct_access::{ExposureIndex, Injection, Place, SkipReason, inject, names, place};
+use direct_access::{
+    ExposureIndex, Injection, Keep, NoSleep, ObjectRef, Place, SkipReason, Sleep, inject, keep,
+    names, place,
+};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::review::{Envelope, Pod, Request, Review};
 
@@ -27,7 +31,7 @@ const USUAL_ANSWER: usize = 512;
 /// What was done with a review; one label of the metrics each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
-    /// The pod gets the gate.
+    /// The pod gets the gate, or what lets it serve on while it leaves.
     Injected,
     /// The pod stays as it is, for one of direct-access's reasons.
     Skipped(&'static str),
@@ -91,8 +95,8 @@ pub fn answer(body: &[u8], index: &ExposureIndex) -> Result<Answer, Refusal> {
 /// proves the way to us and back and needs no Service.
 pub fn answer_canary(body: &[u8]) -> Result<Answer, Refusal> {
     answer_by(body, |uid, pod, _| match place(pod) {
-        Place::NewArray => patched(uid, &ADD_ARRAY, None),
-        Place::Append => patched(uid, &APPEND, None),
+        Place::NewArray => patched(uid, Cow::Borrowed(Gate::AddArray.encoded()), vec![]),
+        Place::Append => patched(uid, Cow::Borrowed(Gate::Append.encoded()), vec![]),
         Place::AlreadyThere => skipped(uid, SkipReason::AlreadyGated),
     })
 }
@@ -132,31 +136,78 @@ fn decide(request: &Request<'_>, judge: impl FnOnce(&str, &Pod<'_>, &str) -> Ans
     let uid = request.uid.as_str();
     // The registration asks for pod creations only; a gate added later would be refused anyway.
     if request.operation.as_str() != "CREATE" || request.kind.kind.as_str() != "Pod" {
-        return plain(uid, Outcome::Skipped("not_a_pod_creation"), None);
+        return plain(uid, Outcome::Skipped("not_a_pod_creation"), vec![]);
     }
     let Some(pod) = request.object.as_ref().filter(|pod| pod.has_spec()) else {
         let warning = "clb-gate: the pod has no spec, so it was let through as it is".into();
-        return plain(uid, Outcome::Malformed, Some(warning));
+        return plain(uid, Outcome::Malformed, vec![warning]);
     };
     judge(uid, pod, request.namespace.as_str())
 }
 
 fn gated(uid: &str, pod: &Pod<'_>, namespace: &str, index: &ExposureIndex) -> Answer {
-    match inject(pod, namespace, index) {
-        Injection::AddArray(_, warning) => patched(uid, &ADD_ARRAY, warning),
-        Injection::Append(_, warning) => patched(uid, &APPEND, warning),
-        Injection::Skip(reason) => skipped(uid, reason),
+    let (gate, warning) = match inject(pod, namespace, index) {
+        Injection::AddArray(_, warning) => (Some(Gate::AddArray), warning),
+        Injection::Append(_, warning) => (Some(Gate::Append), warning),
+        Injection::Skip(SkipReason::AlreadyGated) => (None, None),
+        Injection::Skip(reason) => return skipped(uid, reason),
+    };
+    let mut warnings: Vec<_> = warning.map(unreached).into_iter().collect();
+    let sleep = match keep(pod, namespace, index) {
+        Keep::Leave => None,
+        Keep::Skip(service, why) => {
+            warnings.push(sleepless(service, why));
+            None
+        }
+        Keep::Sleep(sleep) => Some(sleep),
+    };
+    match (gate, sleep) {
+        (None, None) => {
+            let reason = SkipReason::AlreadyGated;
+            plain(uid, Outcome::Skipped(reason.label()), warnings)
+        }
+        (Some(gate), None) => patched(uid, Cow::Borrowed(gate.encoded()), warnings),
+        (gate, Some(sleep)) => {
+            let mut operations: Vec<_> = gate.map(Gate::operation).into_iter().collect();
+            operations.extend(asleep(&sleep));
+            patched(uid, Cow::Owned(encoded(operations)), warnings)
+        }
     }
 }
 
-fn patched(uid: &str, patch: &'static str, warning: Option<Warning>) -> Answer {
+fn unreached(warning: Warning) -> String {
+    format!("clb-gate: {}", warning.why())
+}
+
+fn sleepless(service: &ObjectRef, why: NoSleep) -> String {
+    format!(
+        "clb-gate: the pod does not serve on while it leaves the CLB of Service {service}: {why}"
+    )
+}
+
+/// Lets a pod sleep before it is stopped, and gives it the time for that.
+fn asleep(sleep: &Sleep) -> impl Iterator<Item = Value> {
+    let pause = json!({ "sleep": { "seconds": sleep.seconds } });
+    let containers = sleep.containers.iter().map(move |(number, has_lifecycle)| {
+        let lifecycle = format!("/spec/containers/{number}/lifecycle");
+        if *has_lifecycle {
+            return add(&format!("{lifecycle}/preStop"), &pause);
+        }
+        add(&lifecycle, &json!({ "preStop": pause }))
+    });
+    // To add what is there is to replace it.
+    let grace = |grace| add("/spec/terminationGracePeriodSeconds", &json!(grace));
+    containers.chain(sleep.grace.map(grace))
+}
+
+fn patched(uid: &str, patch: Cow<'_, str>, warnings: Vec<String>) -> Answer {
     let patch_type = Some("JSONPatch");
     let response = Response {
         uid,
         allowed: true,
         patch_type,
         patch: Some(patch),
-        warnings: warning.map(|warning| told(format!("clb-gate: {}", warning.why()))),
+        warnings: warnings.into_iter().map(told).collect(),
     };
     Answer {
         body: encode(response),
@@ -165,16 +216,17 @@ fn patched(uid: &str, patch: &'static str, warning: Option<Warning>) -> Answer {
 }
 
 fn skipped(uid: &str, reason: SkipReason<'_>) -> Answer {
-    plain(uid, Outcome::Skipped(reason.label()), reason.warning())
+    let warning = reason.warning().into_iter().collect();
+    plain(uid, Outcome::Skipped(reason.label()), warning)
 }
 
-fn plain(uid: &str, outcome: Outcome, warning: Option<String>) -> Answer {
+fn plain(uid: &str, outcome: Outcome, warnings: Vec<String>) -> Answer {
     let response = Response {
         uid,
         allowed: true,
         patch_type: None,
         patch: None,
-        warnings: warning.map(told),
+        warnings: warnings.into_iter().map(told).collect(),
     };
     Answer {
         body: encode(response),
@@ -182,9 +234,9 @@ fn plain(uid: &str, outcome: Outcome, warning: Option<String>) -> Answer {
     }
 }
 
-fn told(mut warning: String) -> [String; 1] {
+fn told(mut warning: String) -> String {
     warning.truncate(warning.floor_char_boundary(LONGEST_WARNING));
-    [warning]
+    warning
 }
 
 /// The review is JSON but something in it has a shape no pod has. Its sender still gets an answer if
@@ -201,7 +253,7 @@ fn allow_unread(body: &[u8], error: serde_json::Error) -> Result<Answer, Refusal
     };
     let warning =
         format!("clb-gate: the review cannot be read, so the pod was let through: {error}");
-    Ok(plain(uid, Outcome::Malformed, Some(warning)))
+    Ok(plain(uid, Outcome::Malformed, vec![warning]))
 }
 
 #[derive(Serialize)]
@@ -220,9 +272,9 @@ struct Response<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warnings: Option<[String; 1]>,
+    patch: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 fn encode(response: Response<'_>) -> Vec<u8> {
@@ -237,22 +289,43 @@ fn encode(response: Response<'_>) -> Vec<u8> {
     text
 }
 
-static ADD_ARRAY: LazyLock<String> = LazyLock::new(|| {
-    patch(
-        "/spec/readinessGates",
-        &json!([{ "conditionType": names::GATE }]),
-    )
-});
-static APPEND: LazyLock<String> = LazyLock::new(|| {
-    patch(
-        "/spec/readinessGates/-",
-        &json!({ "conditionType": names::GATE }),
-    )
-});
+/// How the gate is added.
+#[derive(Clone, Copy)]
+enum Gate {
+    /// In a new array.
+    AddArray,
+    /// To the array there is.
+    Append,
+}
 
-/// A JSON Patch of one addition, in base64 as the API wants it.
-fn patch(path: &str, value: &serde_json::Value) -> String {
-    STANDARD.encode(json!([{ "op": "add", "path": path, "value": value }]).to_string())
+static ADD_ARRAY: LazyLock<String> = LazyLock::new(|| encoded(vec![Gate::AddArray.operation()]));
+static APPEND: LazyLock<String> = LazyLock::new(|| encoded(vec![Gate::Append.operation()]));
+
+impl Gate {
+    fn operation(self) -> Value {
+        let gate = json!({ "conditionType": names::GATE });
+        match self {
+            Self::AddArray => add("/spec/readinessGates", &json!([gate])),
+            Self::Append => add("/spec/readinessGates/-", &gate),
+        }
+    }
+
+    /// The usual answer, made once.
+    fn encoded(self) -> &'static str {
+        match self {
+            Self::AddArray => &ADD_ARRAY,
+            Self::Append => &APPEND,
+        }
+    }
+}
+
+fn add(path: &str, value: &Value) -> Value {
+    json!({ "op": "add", "path": path, "value": value })
+}
+
+/// A JSON Patch in base64, as the API wants it.
+fn encoded(operations: Vec<Value>) -> String {
+    STANDARD.encode(Value::Array(operations).to_string())
 }
 
 #[cfg(test)]

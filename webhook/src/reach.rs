@@ -1,9 +1,10 @@
-//! What of a review tells where the pod's address comes from, read without a copy: one annotation, and
-//! whether one container asks for an ENI's address. Everything else beside them is skipped.
+//! What of a review tells where the pod's address comes from and how it ends, read without a copy: one
+//! annotation, whether one container asks for an ENI's address, and what containers do before they are
+//! stopped. Everything else beside them is skipped.
 
 use std::fmt;
 
-use direct_access::names;
+use direct_access::{Lifecycle, names};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -50,11 +51,13 @@ impl<'de> Visitor<'de> for OneAnnotation {
     }
 }
 
-/// Whether a container has [`names::ENI_IP`] in its requests and in its limits.
-#[derive(Clone, Copy, Debug)]
+/// What is read of a pod's regular containers.
+#[derive(Clone, Debug)]
 pub(crate) struct Containers {
-    /// One has.
+    /// One has [`names::ENI_IP`] in its requests and in its limits.
     pub(crate) eni_ip: bool,
+    /// What each does before it is stopped.
+    pub(crate) lifecycles: Vec<Lifecycle>,
 }
 
 impl<'de> Deserialize<'de> for Containers {
@@ -73,20 +76,50 @@ impl<'de> Visitor<'de> for AnyContainer {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Self::Value, A::Error> {
-        let mut eni_ip = false;
+        let (mut eni_ip, mut lifecycles) = (false, Vec::new());
         while let Some(one) = all.next_element::<Container>()? {
+            lifecycles.push(one.lifecycle.map_or(Lifecycle::None, Hooks::read));
             eni_ip |= one.resources.is_some_and(|resources| {
                 let has = |list: Option<Amounts>| list.is_some_and(|list| list.eni_ip);
                 has(resources.requests) && has(resources.limits)
             });
         }
-        Ok(Containers { eni_ip })
+        Ok(Containers { eni_ip, lifecycles })
     }
 }
 
 #[derive(Deserialize)]
 struct Container {
     resources: Option<Resources>,
+    lifecycle: Option<Hooks>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Hooks {
+    pre_stop: Option<PreStop>,
+}
+
+#[derive(Deserialize)]
+struct PreStop {
+    sleep: Option<Sleep>,
+}
+
+#[derive(Deserialize)]
+struct Sleep {
+    seconds: Option<i64>,
+}
+
+impl Hooks {
+    fn read(self) -> Lifecycle {
+        let Some(hook) = self.pre_stop else {
+            return Lifecycle::WithoutPreStop;
+        };
+        hook.sleep.map_or(Lifecycle::Own, |sleep| {
+            let seconds = sleep.seconds.unwrap_or_default();
+            Lifecycle::Sleeps(u64::try_from(seconds).unwrap_or_default())
+        })
+    }
 }
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use direct_access::{PodFacts, network::PodNetwork};
+use direct_access::{Lifecycle, PodFacts, network::PodNetwork};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -93,6 +93,7 @@ struct Metadata<'a> {
 struct Spec<'a> {
     host_network: Option<bool>,
     containers: Option<Containers>,
+    termination_grace_period_seconds: Option<i64>,
     #[serde(borrow)]
     readiness_gates: Option<Vec<ReadinessGate<'a>>>,
 }
@@ -113,7 +114,7 @@ impl PodFacts for Pod<'_> {
         let spec = self.spec.as_ref();
         let metadata = self.metadata.as_ref();
         let annotations = metadata.and_then(|metadata| metadata.annotations.as_ref());
-        let containers = spec.and_then(|spec| spec.containers);
+        let containers = spec.and_then(|spec| spec.containers.as_ref());
         PodNetwork::of(
             spec.and_then(|spec| spec.host_network).unwrap_or_default(),
             annotations.and_then(Annotations::networks),
@@ -128,6 +129,15 @@ impl PodFacts for Pod<'_> {
                 .iter()
                 .map(|gate| Cow::Borrowed(gate.condition_type.as_str())),
         )
+    }
+
+    fn lifecycles(&self) -> &[Lifecycle] {
+        let containers = self.spec.as_ref().and_then(|spec| spec.containers.as_ref());
+        containers.map_or(&[], |containers| &containers.lifecycles)
+    }
+
+    fn grace(&self) -> Option<i64> {
+        self.spec.as_ref()?.termination_grace_period_seconds
     }
 }
 
@@ -227,6 +237,27 @@ mod tests {
                 .unwrap()
                 .count(),
             0
+        );
+    }
+
+    #[test]
+    fn what_containers_do_before_they_are_stopped_is_read_of_regular_ones() {
+        let pod = pod(
+            r#"{"spec":{"terminationGracePeriodSeconds":7,"initContainers":[{"restartPolicy":"Always"}],
+            "containers":[{}, {"lifecycle":null}, {"lifecycle":{}}, {"lifecycle":{"postStart":{"exec":{}},"preStop":null}},
+            {"lifecycle":{"preStop":{"exec":{"command":["a"]}}}}, {"lifecycle":{"preStop":{"sleep":{"seconds":9}}}}]}}"#,
+        );
+        assert_eq!(pod.grace(), Some(7));
+        assert_eq!(
+            pod.lifecycles(),
+            [
+                Lifecycle::None,
+                Lifecycle::None,
+                Lifecycle::WithoutPreStop,
+                Lifecycle::WithoutPreStop,
+                Lifecycle::Own,
+                Lifecycle::Sleeps(9)
+            ]
         );
     }
 

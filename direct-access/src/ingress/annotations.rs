@@ -3,7 +3,7 @@
 
 use super::facts::IngressFacts;
 use crate::annotations::{Annotation, Fate, ingress};
-use crate::names::ingress as own;
+use crate::names::{DRAIN_SECONDS, ingress as own};
 use crate::problem::Problem;
 
 const PAID: Fate = Fate::Served("how_traffic_is_paid_for_is_read");
@@ -24,7 +24,7 @@ const REDIRECTS: Fate = Fate::Declined(
 const SPREAD: Fate = Fate::Served("http_rules_and_https_rules");
 
 /// All of them.
-pub const ANNOTATIONS: [Annotation; 34] = [
+pub const ANNOTATIONS: [Annotation; 35] = [
     ingress(
         own::CLASS_ANNOTATION,
         Fate::Served("the_class_is_ours_by_annotation_by_name_or_by_none"),
@@ -106,10 +106,12 @@ pub const ANNOTATIONS: [Annotation; 34] = [
         ),
     ),
     ingress(
-        "ingress.cloud.tencent.com/enable-grace-deletion",
-        Fate::Declined(
-            "the pod's own preStop hook keeps it serving while the CLB drains it; add preStop: {sleep: {seconds: 30}}",
-        ),
+        own::GRACE_DELETION,
+        Fate::Served("the_annotation_counts_before_tkes_switch"),
+    ),
+    ingress(
+        DRAIN_SECONDS,
+        Fate::Served("drain_seconds_are_5_to_3600_and_30_otherwise"),
     ),
     ingress(
         "ingress.cloud.tencent.com/lb-rs-weight",

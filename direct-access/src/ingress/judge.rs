@@ -10,6 +10,7 @@ use super::route;
 use super::tls::{Certificates, certificates};
 use crate::attributes::attributes;
 use crate::deadline::deadline;
+use crate::drain::{Drain, drain};
 use crate::exposure::{Exposure, Rule, RulePath};
 use crate::listener::{HealthCheck, ListenerParameters};
 use crate::load_balancer::{self, LoadBalancer};
@@ -131,6 +132,8 @@ fn judge<'s>(
     let mut listeners = listeners(ingress, &mix, certificates.asked()).map_err(unreadable)?;
     redirected(ingress, &mut listeners).map_err(unreadable)?;
     problems.extend(attributes(&ingress.words(), &load_balancer).1);
+    let (drain, bad_drain) = drain(&ingress.words(), settings);
+    problems.extend(bad_drain);
     let mut work = Work {
         ingress,
         mix,
@@ -144,6 +147,7 @@ fn judge<'s>(
         },
         taken: BTreeSet::new(),
         configured: Configured::of_ingress(ingress),
+        drain,
         places: Vec::new(),
     };
     work.served.problems.extend(annotations::problems(ingress));
@@ -205,6 +209,7 @@ struct Work<'a> {
     served: IngressServed,
     taken: BTreeSet<(Slot, RulePath)>,
     configured: Configured<'a>,
+    drain: Drain,
     /// Every rule, also of backends that cannot be read.
     places: Vec<((Protocol, u16), RulePath)>,
 }
@@ -290,6 +295,7 @@ impl Work<'_> {
                 selector: service.selector.clone(),
                 parameters,
                 deadline,
+                drain: self.drain,
             });
         }
     }

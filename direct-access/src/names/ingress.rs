@@ -44,6 +44,9 @@ pub const TKE_SERVICE_CONFIG: &str = "ingress.cloud.tencent.com/tke-service-conf
 /// `"true"`: HTTP answers with a redirect to HTTPS.
 pub const AUTO_REWRITE: &str = "ingress.cloud.tencent.com/auto-rewrite";
 
+/// `"true"` or `"false"`: whether pods serve on until the CLB sends them nothing new.
+pub const GRACE_DELETION: &str = "ingress.cloud.tencent.com/enable-grace-deletion";
+
 /// On a pod: the weight of its targets under rules, 0 to 100.
 pub const CUSTOM_WEIGHT: &str = "ingress.cloud.tencent.com/custom-weight";
 
@@ -53,7 +56,7 @@ pub const CERTIFICATE_KEY: &str = "qcloud_cert_id";
 pub const CA_CERTIFICATE_KEY: &str = "qcloud_ca_cert_id";
 
 /// The annotations that matter here; everything else is pruned when an Ingress is cached.
-pub const ANNOTATIONS: [&str; 20] = [
+pub const ANNOTATIONS: [&str; 22] = [
     CLASS_ANNOTATION,
     DIRECT_ACCESS,
     MODE,
@@ -74,4 +77,6 @@ pub const ANNOTATIONS: [&str; 20] = [
     CERTIFICATE,
     TKE_SERVICE_CONFIG,
     AUTO_REWRITE,
+    GRACE_DELETION,
+    super::DRAIN_SECONDS,
 ];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Node;
 
 use super::Mode;
+use crate::drain::Kubelet;
 use crate::names;
 use crate::settings::Network;
 
@@ -26,6 +27,8 @@ pub struct NodeFacts {
     pub eni_ip: bool,
     /// It has a pod CIDR: `GlobalRouter` gives every node one, VPC-CNI alone gives none.
     pub pod_cidr: bool,
+    /// The version of its kubelet, where it can be read.
+    pub kubelet: Option<Kubelet>,
 }
 
 /// How many nodes are of which sort.
@@ -39,6 +42,8 @@ pub struct NodeCounts {
     pub eni_ip: usize,
     /// Ordinary nodes with a pod CIDR.
     pub pod_cidr: usize,
+    /// The oldest kubelet of all nodes.
+    pub oldest_kubelet: Option<Kubelet>,
 }
 
 /// The mode that holds, and why.
@@ -144,6 +149,9 @@ impl NodeFacts {
             super_node: kind == Some(names::SUPER_NODE),
             eni_ip: advertised.any(|resources| resources.contains_key(names::ENI_IP)),
             pod_cidr: cidr || spec.pod_cidrs.is_some_and(|all| !all.is_empty()),
+            kubelet: status
+                .node_info
+                .and_then(|info| Kubelet::parse(&info.kubelet_version)),
         }
     }
 }
@@ -156,13 +164,17 @@ impl<'a> FromIterator<&'a NodeFacts> for NodeCounts {
 
 impl NodeCounts {
     fn and(self, node: NodeFacts) -> Self {
+        let kubelets = self.oldest_kubelet.into_iter().chain(node.kubelet);
+        let oldest_kubelet = kubelets.min();
         if node.super_node {
             return Self {
                 super_nodes: self.super_nodes + 1,
+                oldest_kubelet,
                 ..self
             };
         }
         Self {
+            oldest_kubelet,
             ordinary: self.ordinary + 1,
             eni_ip: self.eni_ip + usize::from(node.eni_ip),
             pod_cidr: self.pod_cidr + usize::from(node.pod_cidr),

@@ -12,6 +12,7 @@ const PLAIN: NodeFacts = NodeFacts {
     super_node: false,
     eni_ip: false,
     pod_cidr: false,
+    kubelet: None,
 };
 const ENI: NodeFacts = NodeFacts {
     eni_ip: true,

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::Value;
 
+mod drain;
+
 use super::*;
 use crate::fixtures::{UID, pod, review, review_of, service, services};
 
