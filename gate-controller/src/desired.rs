@@ -1,10 +1,12 @@
 //! What the CLB should hold: Services, Ingresses and pods in, one [`Desired`] a load balancer out. Pure.
 
 mod asking;
+mod drains;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use direct_access::listener::ListenerParameters;
 use direct_access::network::Conclusion;
@@ -15,6 +17,7 @@ use direct_access::{CertificateId, Exposure, Kind, Owner, Problem, Rule, Slot, n
 pub(crate) use asking::unconfirmed;
 pub use asking::{Asked, wanted};
 
+use crate::plan::DRAIN;
 use crate::pod::{Fate, PodRecord};
 use crate::reach::Mixture;
 
@@ -69,12 +72,32 @@ pub struct Others {
     pub network: Conclusion,
     /// The other address of dual-stack pods, by UID.
     pub second_ips: HashMap<String, IpAddr>,
+    /// The pods that were asked to go, by UID.
+    pub leaving: HashMap<String, Leaving>,
+    /// How long targets of a pod keep weight 0 while it still runs, by UID, where that may be another time
+    /// than the usual.
+    pub drains: HashMap<String, Duration>,
+}
+
+/// A pod that was asked to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// The pod.
+    pub pod: ObjectRef,
+    /// When it was asked.
+    pub asked: jiff::Timestamp,
 }
 
 impl Others {
     /// Whether the targets of this pod stay as they are.
     pub fn keeps(&self, pod_uid: &str) -> bool {
         self.held_pods.contains(pod_uid) || self.unreachable.contains(pod_uid)
+    }
+
+    /// How long targets of this pod keep weight 0 while it still runs.
+    pub fn drain(&self, pod_uid: &str) -> Duration {
+        let own = self.drains.get(pod_uid).copied();
+        own.unwrap_or(DRAIN)
     }
 }
 

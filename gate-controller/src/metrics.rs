@@ -103,6 +103,9 @@ pub struct Metrics {
     brake: Counter,
     deadlines: Counter,
     gate_wait: Histogram,
+    draining: Family<LoadBalancerLabel, Gauge>,
+    drain: Histogram,
+    undrained: Counter,
     limiter_wait: Histogram,
     leader: Gauge,
 }
@@ -165,6 +168,10 @@ impl Metrics {
             deadlines: Counter::default(),
             // 0.5 s to about 17 minutes.
             gate_wait: Histogram::new(exponential_buckets(0.5, 2.0, 12)),
+            draining: Family::default(),
+            // 0.25 s to about 4 minutes.
+            drain: Histogram::new(exponential_buckets(0.25, 2.0, 11)),
+            undrained: Counter::default(),
             // 1 ms to about 16 s.
             limiter_wait: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
         };
@@ -188,7 +195,18 @@ impl Metrics {
         r.register("clb_gate_changes", help, self.changes.clone());
         let help = "Removals that were planned again from a fresh read of the cluster";
         r.register("clb_gate_brake", help, self.brake.clone());
+        self.enlist_drains(r);
         self.enlist_gates(r);
+    }
+
+    fn enlist_drains(&self, r: &mut Registry) {
+        let help = "Targets of going pods at weight 0, as read back, by load balancer";
+        r.register("clb_gate_draining_targets", help, self.draining.clone());
+        let help =
+            "From when a pod was asked to go, to the second, to its target's weight 0 read back";
+        r.register("clb_gate_drain_seconds", help, self.drain.clone());
+        let help = "Targets whose pod had ended or was gone before weight 0 was read back";
+        r.register("clb_gate_undrained_targets", help, self.undrained.clone());
     }
 
     fn enlist_gates(&self, r: &mut Registry) {
@@ -226,6 +244,25 @@ impl Metrics {
             load_balancer: load_balancer.to_owned(),
         };
         self.bindings.get_or_create(&label).set(number(count));
+    }
+
+    /// How many targets of going pods have weight 0.
+    pub fn draining(&self, load_balancer: &str, count: usize) {
+        let label = LoadBalancerLabel {
+            load_balancer: load_balancer.to_owned(),
+        };
+        self.draining.get_or_create(&label).set(number(count));
+    }
+
+    /// How long it took until a going pod's target had weight 0.
+    pub fn drained(&self, seconds: f64) {
+        self.drain.observe(seconds);
+    }
+
+    /// So many targets lost their pods before they had weight 0.
+    pub fn undrained(&self, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.undrained.inc_by(count);
     }
 
     /// A gate's condition was written, or not.

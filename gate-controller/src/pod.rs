@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use direct_access::condition::Observed;
 use direct_access::names;
@@ -28,6 +29,15 @@ pub enum Fate {
     Ended,
 }
 
+/// What a pod's deletion says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// When it was asked to go, to the second: its deletion timestamp is when it should be gone.
+    pub asked: jiff::Timestamp,
+    /// How long it has to end.
+    pub grace: Duration,
+}
+
 /// A pod pruned to what the controller uses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodRecord {
@@ -43,6 +53,8 @@ pub struct PodRecord {
     pub labels: BTreeMap<String, String>,
     /// Where it is in its life.
     pub fate: Fate,
+    /// What its deletion says, where it has been asked to go.
+    pub farewell: Option<Farewell>,
     /// Address; of a dual-stack pod the first.
     pub ip: Option<IpAddr>,
     /// The one of the other family.
@@ -92,6 +104,7 @@ impl PodRecord {
                 .unwrap_or_default(),
             fate: fate(meta.deletion_timestamp.is_some(), status.phase.as_deref()),
             other_ip: other_ip(&status),
+            farewell: farewell(&meta),
             ip: status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
             network: network(&spec, annotation(names::NETWORKS)),
             maker: spec
@@ -159,6 +172,16 @@ fn other_ip(status: &PodStatus) -> Option<IpAddr> {
     let all = status.pod_ips.iter().flatten();
     let mut all = all.filter_map(|one| one.ip.parse::<IpAddr>().ok());
     all.find(|ip| ip.is_ipv6() != first.is_ipv6())
+}
+
+fn farewell(meta: &ObjectMeta) -> Option<Farewell> {
+    let gone_by = meta.deletion_timestamp.as_ref()?.0;
+    let seconds = meta.deletion_grace_period_seconds.unwrap_or_default();
+    let grace = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+    Some(Farewell {
+        asked: gone_by.checked_sub(grace).unwrap_or(gone_by),
+        grace,
+    })
 }
 
 fn network(spec: &PodSpec, networks: Option<&String>) -> PodNetwork {
@@ -250,6 +273,7 @@ pub(crate) mod tests {
             version: 1,
             labels: [("app".to_owned(), "web".to_owned())].into(),
             fate: Fate::Live,
+            farewell: None,
             ip: Some([198, 18, 1, number].into()),
             other_ip: None,
             network: PodNetwork::default(),
@@ -381,6 +405,23 @@ pub(crate) mod tests {
             (Some("DaemonSet"), Some(owner))
         );
         assert_eq!(maker.namespace.as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn a_pod_was_asked_to_go_its_grace_before_its_deletion_timestamp() {
+        let prune = |meta: Value| {
+            let whole = json!({"metadata": meta});
+            PodRecord::prune(serde_json::from_value(whole).unwrap()).farewell
+        };
+        let deleted =
+            json!({"deletionTimestamp": "2026-11-21T08:01:00Z", "deletionGracePeriodSeconds": 60});
+        let farewell = prune(deleted).unwrap();
+        assert_eq!(farewell.asked.to_string(), "2026-11-21T08:00:00Z");
+        assert_eq!(farewell.grace, Duration::from_mins(1));
+        let killed = json!({"deletionTimestamp": "2026-11-21T08:01:00Z"});
+        let farewell = prune(killed).unwrap();
+        assert_eq!(farewell.asked.to_string(), "2026-11-21T08:01:00Z");
+        assert_eq!(prune(json!({})), None);
     }
 
     #[rstest]

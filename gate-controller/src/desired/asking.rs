@@ -10,6 +10,7 @@ use direct_access::{
     Settings, Slot, exposures, ingress_exposures, names,
 };
 
+use super::drains::{drains, leaving};
 use super::{Certified, Others, PodsByNamespace, Wanted};
 use crate::lifecycle::Made;
 use crate::reach::survey;
@@ -232,6 +233,8 @@ impl<'a> Work<'_, 'a> {
         let mut others = Others {
             unreachable: survey.unreachable,
             network: wanted.network,
+            leaving: leaving(self.pods),
+            drains: drains(&wanted.exposures, self.pods),
             ..others(&self.held, self.pods)
         };
         others.held_slots.extend(self.held_slots);

@@ -50,6 +50,7 @@ impl Writer {
         match done {
             Ok(done) => {
                 self.context.metrics.wrote(&operation);
+                self.count_undrained(&operation);
                 self.memory
                     .wrote(&operation, &done.created, &self.context.cluster_id);
                 self.memory.unread.task = done.task;

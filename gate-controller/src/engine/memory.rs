@@ -41,6 +41,8 @@ pub(super) struct Memory {
     pub(super) drained: HashMap<Place, Instant>,
     /// Since when live pods have served on for want of a successor, by listener or rule.
     pub(super) awaited: HashMap<Holder, Instant>,
+    /// Targets of going pods that kept their weight, because nothing else served.
+    pub(super) last: BTreeSet<Place>,
     /// What waits for a person.
     pub(super) held: BTreeMap<Slot, Vec<Held>>,
     /// What is not as declared and is not changed.

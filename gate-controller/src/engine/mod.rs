@@ -3,6 +3,7 @@
 mod act;
 mod call;
 mod claims;
+mod drains;
 mod home;
 mod memory;
 pub(crate) mod observe;

@@ -26,7 +26,7 @@ pub(super) enum Next {
 impl Writer {
     /// From a plan to the next step.
     pub(super) fn next(&mut self, plan: &Plan) -> Next {
-        let batches = self.memory.refusals.batches(self.draining(plan));
+        let batches = self.memory.refusals.batches(self.drains(plan));
         let must_wait = self.must_wait();
         let may = |operation: &&Operation| must_wait.is_none() || !operation.removes();
         let first = plan.operations.iter().find(may);
@@ -78,7 +78,7 @@ impl Writer {
         })
     }
 
-    fn draining(&self, plan: &Plan) -> bool {
+    fn drains(&self, plan: &Plan) -> bool {
         plan.again.is_some()
             || !self.memory.drained.is_empty()
             || plan.operations.iter().any(Operation::removes)

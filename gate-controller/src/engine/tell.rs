@@ -36,6 +36,7 @@ impl Writer {
         context
             .metrics
             .bindings(self.id.as_str(), view.registered.len());
+        context.metrics.draining(self.id.as_str(), self.draining());
         context.views.publish(self.id.as_str(), view);
         context.seen.notify_one();
     }

@@ -132,6 +132,7 @@ impl Writer {
             self.memory.held.clone_from(&plan.held);
             self.memory.warnings.clone_from(&plan.warnings);
             self.memory.unchanged.clone_from(&plan.unchanged);
+            self.note_last(&plan.last);
             match self.next(&plan) {
                 Next::Call(operation) => self.call(&client, operation, &plan).await?,
                 Next::ReadBack => {
@@ -329,12 +330,14 @@ impl Writer {
     pub(super) fn take_in(&mut self, seen: Sighting) {
         let first = self.memory.is_new();
         let us = &self.context.cluster_id;
+        let drained = self.memory.drained.clone();
         let before = self.memory.take_in(seen.listeners, seen.at, us);
         if seen.whole {
             self.memory.whole = Some(seen.at);
         }
         if !first {
             self.tell_bound(&before);
+            self.tell_drained(&drained, runtime::clock::now());
         }
         self.context
             .views

@@ -47,6 +47,7 @@ fn touch(metrics: &Metrics) {
         weight: 0,
     }]));
     metrics.bindings("lb-a", 1);
+    metrics.draining("lb-a", 1);
     metrics.patched("ok");
     metrics.pods(&Counted::default(), 0, Timestamp::UNIX_EPOCH);
     let action = ActionLabel { action: "a" };

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::planner::{Builder, Group};
-use super::{DRAIN, Removal, Weighted, successor};
+use super::{ObservedTarget, Removal, Weighted, successor};
 use crate::pod::Fate;
 
 impl Builder<'_> {
@@ -12,10 +12,10 @@ impl Builder<'_> {
     pub(super) fn leftovers(&mut self, group: &Group<'_>, wanted: &HashSet<(IpAddr, u16)>) {
         let others = &self.facts.desired.others;
         // Whether some target would still take new connections once the leftovers have weight 0.
-        let serving = group
-            .there
-            .iter()
-            .any(|t| t.weight > 0 && (wanted.contains(&t.address) || t.tag.is_none()));
+        let serves = |t: &ObservedTarget| {
+            wanted.contains(&t.address) || t.tag.is_none() || self.serves_on(group, t)
+        };
+        let serving = group.there.iter().any(|t| t.weight > 0 && serves(t));
         let mut serving_on = Vec::new();
         for target in group.there {
             let Some(uid) = self.owner(target) else {
@@ -45,6 +45,14 @@ impl Builder<'_> {
             self.leftover(left, fate, serving);
         }
         self.let_go(group, serving_on);
+    }
+
+    /// Whether this is one of those that stay until somebody takes over.
+    fn serves_on(&self, group: &Group<'_>, target: &ObservedTarget) -> bool {
+        let fate = self
+            .owner(target)
+            .and_then(|uid| self.facts.desired.others.fates.get(uid));
+        successor::awaited(group, target, fate.copied())
     }
 
     /// Live pods that nothing wants here any more leave together, once somebody has taken over.
@@ -79,11 +87,14 @@ impl Builder<'_> {
             // The last one that serves keeps its weight: somebody may still get an answer from it.
             if serving || fate == Some(Fate::Live) {
                 self.next.weigh.push(Weighted { weight: 0, ..left });
+            } else {
+                self.plan.last.insert(left.place);
             }
             return;
         }
+        let drain = self.facts.desired.others.drain(&left.pod_uid);
         let drained = self.facts.drained.get(&left.place).copied();
-        match DRAIN.checked_sub(drained.unwrap_or_default()) {
+        match drain.checked_sub(drained.unwrap_or_default()) {
             Some(rest) if !rest.is_zero() => self.again(rest),
             _ => self.next.remove.push((left.place, Removal::Drained)),
         }

@@ -21,9 +21,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use direct_access::Slot;
 use direct_access::ownership::ClusterId;
 use direct_access::settings::Manage;
+use direct_access::{Drain, Slot};
 
 pub use effect::{Created, apply};
 pub use limits::{Batches, Holder, Limits, Refused};
@@ -36,9 +36,9 @@ pub use successor::Successors;
 
 use crate::desired::Desired;
 
-/// How long a target keeps weight 0 before it is taken away while its pod still runs: what is in
-/// flight ends meanwhile. A pod that is gone is taken away at once.
-pub const DRAIN: Duration = Duration::from_secs(20);
+/// How long a target keeps weight 0 before it is taken away while its pod still runs, where no object says
+/// otherwise: what is in flight ends meanwhile. A pod that is gone is taken away at once.
+pub const DRAIN: Duration = Duration::from_secs(Drain::USUAL.seconds as u64);
 
 /// Facts for one plan.
 pub struct Facts<'a> {
@@ -81,6 +81,8 @@ pub struct Plan {
     pub ours: usize,
     /// Listeners and rules where live pods serve on until somebody takes over.
     pub awaited: BTreeSet<Holder>,
+    /// Targets of going pods that keep their weight, because nothing else serves beside them.
+    pub last: BTreeSet<Place>,
 }
 
 impl Plan {

@@ -436,7 +436,10 @@ impl Group<'_> {
 impl Next {
     fn in_order(self) -> Vec<Operation> {
         let mut all = Vec::new();
-        push(&mut all, self.weigh, Operation::Weigh);
+        // A call takes so many: the pods that wait for theirs come first.
+        let mut weigh = self.weigh;
+        weigh.sort_by_key(|target| target.weight != 0);
+        push(&mut all, weigh, Operation::Weigh);
         push(&mut all, self.remove, Operation::Deregister);
         let new = self.listeners.into_iter().map(Box::new);
         all.extend(new.map(Operation::CreateListeners));

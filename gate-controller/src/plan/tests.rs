@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use direct_access::listener::ListenerParameters;
 use direct_access::ownership::Tag;
-use direct_access::{CertificateId, Protocol};
+use direct_access::{CertificateId, Protocol, names};
 
 use super::*;
 use crate::desired::tests::{compute, service};
@@ -132,13 +132,60 @@ fn a_going_pod_drains_and_leaves_after_its_time() {
 }
 
 #[test]
+fn a_target_keeps_weight_0_for_as_long_as_its_service_says() {
+    let going = PodRecord {
+        fate: Fate::Going,
+        ..pod("a", 1)
+    };
+    let mut web = service("web");
+    let says = (names::DRAIN_SECONDS.to_owned(), "90".to_owned());
+    web.annotations.extend([says]);
+    let desired = compute(&[web], &[going, pod("b", 2)]).load_balancers["lb-abcd1234"].clone();
+    let there = [listener(vec![
+        target(1, 0, Some("uid-a")),
+        target(2, 10, Some("uid-b")),
+    ])];
+    let after = |seconds| {
+        let drained = HashMap::from([(place(1), Duration::from_secs(seconds))]);
+        planned_with(&desired, &there, &drained, Manage::Listeners)
+    };
+    let waiting = after(89);
+    let rest = Some(Duration::from_secs(1));
+    assert_eq!((waiting.operations, waiting.again), (vec![], rest));
+    assert_eq!(
+        after(90).operations,
+        [Operation::Deregister(vec![(place(1), Removal::Drained)])]
+    );
+}
+
+#[test]
+fn weight_0_comes_before_any_other_weight() {
+    let going = PodRecord {
+        fate: Fate::Going,
+        ..pod("b", 2)
+    };
+    let desired = desired(&[pod("a", 1), going]);
+    let there = [listener(vec![
+        target(1, 20, Some("uid-a")),
+        target(2, 10, Some("uid-b")),
+    ])];
+    let plan = planned(&desired, &there);
+    let [Operation::Weigh(weighed)] = &plan.operations[..] else {
+        panic!("{plan:?}")
+    };
+    let weights: Vec<_> = weighed.iter().map(|one| one.weight).collect();
+    assert_eq!(weights, [0, 10]);
+}
+
+#[test]
 fn the_last_serving_target_keeps_its_weight() {
     let going = PodRecord {
         fate: Fate::Going,
         ..pod("a", 1)
     };
     let last = [listener(vec![target(1, 10, Some("uid-a"))])];
-    assert_eq!(planned(&desired(&[going]), &last).operations, []);
+    let plan = planned(&desired(&[going]), &last);
+    assert_eq!((plan.operations, plan.last), (vec![], [place(1)].into()));
 }
 
 #[rstest]
@@ -399,10 +446,8 @@ fn a_service_that_lets_go_of_live_pods_needs_a_second_look() {
 #[test]
 fn held_pods_stay_as_they_are() {
     let mut bad = service("web");
-    bad.annotations.insert(
-        direct_access::names::DIRECT_ACCESS.to_owned(),
-        "yes".to_owned(),
-    );
+    bad.annotations
+        .insert(names::DIRECT_ACCESS.to_owned(), "yes".to_owned());
     let pods = [pod("a", 1)];
     let grouped = crate::desired::by_namespace(&pods);
     let ledger = ["lb-abcd1234".to_owned()].into();

@@ -8,8 +8,8 @@ use super::foresee::{NEW, Outlook};
 use super::model::{Action, Change};
 use crate::desired::{DesiredListener, DesiredTarget, RuleKey};
 use crate::plan::{
-    DRAIN, Modification, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation, Part,
-    Place, Removal, Weighted,
+    Modification, NewListeners, NewRule, ObservedListener, ObservedTarget, Operation, Part, Place,
+    Removal, Weighted,
 };
 use crate::pod::Fate;
 
@@ -152,7 +152,11 @@ impl Scene<'_> {
             (Removal::Drained, _) => {
                 format!(
                     "after {} s at weight 0 nothing is in flight",
-                    DRAIN.as_secs()
+                    self.outlook
+                        .desired
+                        .others
+                        .drain(uid.unwrap_or_default())
+                        .as_secs()
                 )
             }
             (Removal::AddressReused, _) => {

@@ -11,7 +11,7 @@ use super::describe::{Scene, describe};
 use super::model::Change;
 use crate::desired::Desired;
 use crate::plan::{
-    DRAIN, Facts, Held, Limits, ObservedListener, Operation, Place, Successors, apply, plan,
+    Facts, Held, Limits, ObservedListener, Operation, Place, Successors, apply, plan,
 };
 
 /// Weights, then removals, then listeners, then targets, then what is empty: five rounds at most. The
@@ -119,6 +119,6 @@ fn names_for(operation: &Operation) -> Vec<String> {
 fn drained(listeners: &[ObservedListener]) -> HashMap<Place, std::time::Duration> {
     let all = listeners.iter().flat_map(ObservedListener::places);
     all.filter(|(_, target)| target.weight == 0)
-        .map(|(place, _)| (place, DRAIN))
+        .map(|(place, _)| (place, std::time::Duration::MAX))
         .collect()
 }

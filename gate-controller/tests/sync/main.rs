@@ -10,6 +10,7 @@ mod by_host;
 mod changes;
 mod configs;
 mod contract;
+mod drains;
 mod faults;
 mod hamlet;
 mod ingress_configs;
