@@ -65,7 +65,7 @@ impl Subject<'_> {
         })
     }
 
-    fn look(&self, exposure: &Exposure) -> Option<&Look> {
+    pub(super) fn look(&self, exposure: &Exposure) -> Option<&Look> {
         self.facts.looked()?.look(exposure.load_balancer.id()?)
     }
 

@@ -90,7 +90,10 @@ pub(super) fn notes(facts: &Facts) -> Vec<String> {
 impl Subject<'_> {
     fn findings(&self, mine: &[&Exposure], stands: &[Stand]) -> Vec<Finding> {
         match self.pod.fate {
-            Fate::Going => return vec![OfPod::Going.into()],
+            Fate::Going => {
+                let asked = self.pod.farewell.map(|one| one.asked);
+                return vec![OfPod::Going(asked, self.left(mine)).into()];
+            }
             Fate::Ended => return vec![OfPod::Ended.into()],
             Fate::Live => {}
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::Weight;
 use crate::certificates::spell::second;
-use crate::explain::Waits;
+use crate::explain::{Left, Stands, Waits};
 
 /// What to do about pods without the gate: nothing adds it to a pod that exists.
 const HOW_TO_GATE: &str =
@@ -21,8 +21,8 @@ pub enum OfPod {
     NotReadyOtherwise(String),
     /// All bindings are healthy, and the condition will be written.
     Healthy,
-    /// It is being deleted.
-    Going,
+    /// It is being deleted: since when, and what load balancers still hold of it.
+    Going(Option<Timestamp>, Vec<Left>),
     /// Its containers have ended.
     Ended,
     /// Nothing that is ours selects it; objects that could be meant, and why they do not count.
@@ -50,7 +50,7 @@ impl OfPod {
             Self::Ready => "ready",
             Self::NotReadyOtherwise(_) => "notReadyOtherwise",
             Self::Healthy => "healthy",
-            Self::Going => "going",
+            Self::Going(..) => "going",
             Self::Ended => "ended",
             Self::NotExposed(_) => "notExposed",
             Self::Unselected(_) => "unselected",
@@ -64,9 +64,10 @@ impl OfPod {
     }
 
     /// How much it matters.
-    pub const fn weight(&self) -> Weight {
+    pub fn weight(&self) -> Weight {
         match self {
-            Self::Ready | Self::Going | Self::Ended | Self::OptedOut => Weight::Fine,
+            Self::Going(_, left) if served(left) => Weight::Waits,
+            Self::Ready | Self::Going(..) | Self::Ended | Self::OptedOut => Weight::Fine,
             Self::Healthy | Self::Unselected(_) | Self::ContainersNotReady(_) | Self::NoAddress => {
                 Weight::Waits
             }
@@ -86,7 +87,7 @@ impl OfPod {
                 format!("the gate is open, and the pod is not Ready for another reason: {what}")
             }
             Self::Healthy => "all bindings are healthy; the gate opens within seconds".to_owned(),
-            Self::Going => "it is being deleted".to_owned(),
+            Self::Going(asked, left) => going(*asked, left),
             Self::Ended => "its containers have ended".to_owned(),
             Self::NotExposed(near) => format!(
                 "no direct-access Service or Ingress leads to this pod{}",
@@ -119,9 +120,12 @@ impl OfPod {
     }
 
     /// What to do about it, where there is something.
-    pub const fn cure(&self) -> Option<&'static str> {
+    pub fn cure(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Ready | Self::Healthy | Self::Going | Self::Ended => return None,
+            Self::Going(_, left) if served(left) => {
+                "weight 0 follows within seconds, unless nothing else serves there; if it stays, see clb-gate doctor"
+            }
+            Self::Ready | Self::Healthy | Self::Going(..) | Self::Ended => return None,
             Self::NotReadyOtherwise(_) => "see kubectl describe pod",
             Self::NotExposed(_) => {
                 "annotate a Service of type LoadBalancer that selects the pod with \
@@ -139,6 +143,21 @@ impl OfPod {
             }
         })
     }
+}
+
+fn served(left: &[Left]) -> bool {
+    let weighs = |one: &Left| matches!(one.stands, Stands::Weighs(_));
+    left.iter().any(weighs)
+}
+
+fn going(asked: Option<Timestamp>, left: &[Left]) -> String {
+    let since = asked.map(|asked| format!(" since {}", second(asked)));
+    let left: Vec<_> = left.iter().map(|one| format!("; {one}")).collect();
+    format!(
+        "it is being deleted{}{}",
+        since.unwrap_or_default(),
+        left.concat()
+    )
 }
 
 const fn unreachable(refusal: Refusal) -> &'static str {

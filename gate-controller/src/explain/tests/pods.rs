@@ -6,6 +6,7 @@ use direct_access::network::{Conclusion, Mode, PodNetwork};
 use rstest::rstest;
 
 use super::*;
+use crate::pod::{Farewell, Fate};
 
 const OURS: &str = "uid-web-1";
 const PLACE: &str = "lb-abcd1234 TCP:80 -> 198.18.1.5:8080";
@@ -193,12 +194,53 @@ fn a_pod_that_the_cluster_is_not_done_with_waits_for_the_cluster() {
         codes(&explained(clb(None, &[]), &about(nowhere))),
         ["noAddress"]
     );
-    for (fate, code) in [
-        (crate::pod::Fate::Going, "going"),
-        (crate::pod::Fate::Ended, "ended"),
-    ] {
-        let pod = PodRecord { fate, ..pod() };
-        assert_eq!(codes(&explained(clb(None, &[]), &about(pod))), [code]);
+    let ended = PodRecord {
+        fate: Fate::Ended,
+        ..pod()
+    };
+    assert_eq!(codes(&explained(clb(None, &[]), &about(ended))), ["ended"]);
+}
+
+#[test]
+fn of_a_going_pod_is_told_what_its_load_balancers_still_hold() {
+    let weighing = |weight: u8| {
+        let Clb::Seen(mut looked) = clb(None, &[(5, OURS, Alive)]) else {
+            panic!("not seen")
+        };
+        let look = looked.sighting.load_balancers.get_mut("lb-abcd1234");
+        let Some(Look::There(seen)) = look else {
+            panic!("not there")
+        };
+        seen.listeners[0].targets[0].weight = weight;
+        Clb::Seen(looked)
+    };
+    let table = [
+        (weighing(10), Verdict::Waits, "still has weight 10"),
+        (weighing(0), Verdict::Fine, "has weight 0"),
+        (clb(None, &[]), Verdict::Fine, "is away already"),
+        (
+            clb(None, &[(5, "uid-of-another", Alive)]),
+            Verdict::Fine,
+            "is away already",
+        ),
+        (missing(), Verdict::Fine, "is away already"),
+        (unasked(), Verdict::Fine, "not known"),
+    ];
+    for (clb, verdict, says) in table {
+        let going = PodRecord {
+            fate: Fate::Going,
+            farewell: Some(Farewell {
+                asked: at("2026-11-21T07:59:30Z"),
+                grace: std::time::Duration::from_mins(1),
+            }),
+            ..pod()
+        };
+        let report = explained(clb, &about(going));
+        assert_eq!((codes(&report), report.verdict), (vec!["going"], verdict));
+        let told = &report.findings[0].says;
+        for part in ["since 2026-11-21T07:59:30Z", PLACE, says] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
     }
 }
 
