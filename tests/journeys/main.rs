@@ -8,6 +8,7 @@ mod config;
 mod created;
 mod created_ingress;
 mod data_path;
+mod drain;
 mod explain;
 mod foreign;
 mod guides;

@@ -94,9 +94,9 @@ async fn serve() -> anyhow::Result<()> {
     };
     let ends = async {
         terminated.recv().await;
+        end.send_replace(true);
         if number("FINISH", false) {
             say("SIGTERM: finishing");
-            end.send_replace(true);
             std::future::pending::<()>().await;
         }
         say(&format!("SIGTERM: serving on for {} s", grace.as_secs()));
@@ -128,8 +128,11 @@ async fn who(ConnectInfo(client): ConnectInfo<SocketAddr>) -> String {
 
 /// The pod's name and the client's address.
 fn introduction(client: SocketAddr) -> String {
-    let pod = env::var("HOSTNAME").unwrap_or_default();
-    format!("{pod} {}\n", client.ip())
+    format!("{} {}\n", pod(), client.ip())
+}
+
+fn pod() -> String {
+    env::var("HOSTNAME").unwrap_or_default()
 }
 
 /// Agrees to a WebSocket.

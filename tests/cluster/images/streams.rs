@@ -1,7 +1,7 @@
 //! What takes long: downloads of some seconds, and `WebSocket`s that live until one end goes away.
 //!
 //! `/download?ms=N` sends its body piece by piece over N milliseconds; the first line names the pod. `/socket`
-//! gives back each message of a WebSocket, and says 1001 when the program ends.
+//! gives back each message of a WebSocket, and says 1001 at SIGTERM. The header `x-pod` of both names the pod.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{
-    CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
 };
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -33,6 +33,8 @@ use tokio::time::timeout;
 
 /// What a WebSocket's key is hashed with (RFC 6455, section 1.3).
 const WEBSOCKET: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/// Which pod answers.
+const POD: HeaderName = HeaderName::from_static("x-pod");
 /// A download's pieces come this far apart.
 const PIECE: Duration = Duration::from_millis(100);
 /// A piece, as a line.
@@ -80,16 +82,17 @@ async fn download(
         tokio::time::sleep(PIECE).await;
         Some((Ok::<_, Infallible>(Bytes::from(LINE)), (None, left)))
     });
-    ([(CONTENT_LENGTH, length)], Body::from_stream(body)).into_response()
+    let headers = [(CONTENT_LENGTH, length.to_string()), (POD, crate::pod())];
+    (headers, Body::from_stream(body)).into_response()
 }
 
-async fn socket(State(sockets): State<Sockets>, mut request: Request) -> Response {
+async fn socket(State(sockets): State<Sockets>, mut request: Request) -> impl IntoResponse {
     let agreed = agreement(&request);
     if agreed.status() == StatusCode::SWITCHING_PROTOCOLS {
         let upgraded = hyper::upgrade::on(&mut request);
         start(&sockets.open, converse(upgraded, sockets.ending));
     }
-    agreed
+    ([(POD, crate::pod())], agreed)
 }
 
 /// Agrees to a WebSocket, or says that this is the place for one.
