@@ -46,14 +46,11 @@ impl Met {
     pub(crate) fn update(&mut self, behind: &Behind, now: Instant) {
         self.0.retain(|uid, _| behind.contains_key(uid));
         for (uid, stands) in behind {
-            let met = self.0.entry(uid.clone()).or_default();
-            for (stand, since) in met.iter_mut() {
-                if !stands.contains(stand) {
-                    since.get_or_insert(now);
-                }
-            }
-            for stand in stands {
-                met.insert(stand.clone(), None);
+            if let Some(met) = self.0.get_mut(uid) {
+                meet(met, stands, now);
+            } else {
+                let met = stands.iter().map(|stand| (stand.clone(), None));
+                self.0.insert(uid.clone(), met.collect());
             }
         }
     }
@@ -90,6 +87,20 @@ impl Met {
             *since = now;
         }
     }
+}
+
+/// Most of it is known: every look comes here with every pod that waits.
+fn meet(met: &mut BTreeMap<Stand, Option<Instant>>, stands: &BTreeSet<Stand>, now: Instant) {
+    for (stand, since) in met.iter_mut() {
+        if stands.contains(stand) {
+            *since = None;
+        } else {
+            since.get_or_insert(now);
+        }
+    }
+    let new = stands.iter().filter(|stand| !met.contains_key(*stand));
+    let new: Vec<_> = new.map(|stand| (stand.clone(), None)).collect();
+    met.extend(new);
 }
 
 fn held((owner, slot, rule): &Stand, there: usize, all: usize) -> Condition {

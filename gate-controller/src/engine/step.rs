@@ -79,9 +79,9 @@ impl Writer {
     }
 
     fn drains(&self, plan: &Plan) -> bool {
-        plan.again.is_some()
-            || !self.memory.drained.is_empty()
-            || plan.operations.iter().any(Operation::removes)
+        // Who awaits a successor drains nobody yet.
+        let ripens = plan.again.is_some() && plan.awaited.is_empty();
+        ripens || !self.memory.drained.is_empty() || plan.operations.iter().any(Operation::removes)
     }
 
     /// A new leader waits for the longest call of the old one before it takes anything away.

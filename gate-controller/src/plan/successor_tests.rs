@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use direct_access::Protocol;
+use proptest::prelude::*;
 
 use super::tests::{address, desired, listener, place, target, us};
 use super::*;
@@ -196,4 +197,47 @@ fn every_pod_that_is_not_known_is_named() {
     assert_eq!(taken(&plan), [address(10)]);
     assert!(!plan.shrinks_suspiciously(), "it is one of ten");
     assert_eq!(plan.unknown, ["uid-p10".to_owned()].into());
+}
+
+proptest! {
+    /// Whatever is swapped for whatever, and whoever is healthy: as long as somebody served, somebody does,
+    /// and with a healthy successor the swap comes to its end.
+    #[test]
+    fn a_swap_never_leaves_the_listener_without_a_server(
+        old in prop::collection::btree_set(1u8..9, 1..6),
+        new in prop::collection::btree_set(1u8..9, 0..6),
+        healthy in prop::collection::btree_set(1u8..9, 0..6),
+        quota in prop::option::of(1usize..12),
+    ) {
+        let gone: Vec<_> = old.difference(&new).copied().collect();
+        let pods: Vec<_> = unselected(gone.iter().copied()).into_iter().chain(pods(new.clone())).collect();
+        let desired = desired(&pods);
+        let limits = Limits { targets: quota.map(|most| most.max(old.len())), ..Limits::default() };
+        let healthy: Vec<_> = healthy.into_iter().collect();
+        let mut clb = bound(old.clone());
+        let drained: HashMap<_, _> = (1..9).map(|number| (place(number), DRAIN)).collect();
+        for _ in 0..40 {
+            let awaited = [(("lbl-1".to_owned(), None), MINUTE)].into();
+            let plan = plan(&Facts {
+                cluster: &us(),
+                manage: Manage::Listeners,
+                desired: &desired,
+                observed: &clb,
+                drained: &drained,
+                limits: &limits,
+                successors: &Successors::among(&clb, awaited, |at, _| healthy.iter().any(|number| place(*number) == *at)),
+            });
+            for operation in &plan.operations {
+                apply(&mut clb, operation, &[], &us());
+                let serves = |one: &ObservedTarget| one.weight > 0
+                    && (old.iter().chain(&healthy).any(|number| address(*number) == one.address));
+                prop_assert!(clb[0].targets.iter().any(serves), "{clb:?}");
+            }
+        }
+        let succeeded = new.iter().any(|number| healthy.contains(number));
+        let left = clb[0].targets.iter().filter(|one| gone.iter().any(|number| address(*number) == one.address));
+        if succeeded && quota.is_none() {
+            prop_assert_eq!(left.count(), 0);
+        }
+    }
 }
