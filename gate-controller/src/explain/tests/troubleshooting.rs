@@ -260,7 +260,26 @@ fn objects() -> Vec<Row> {
             &nothing,
         ),
         told("another controller's class", "explain service web", &tke),
+        nobody_succeeds(&owner),
     ]
+}
+
+/// The selector was swapped, and who is selected now is not healthy.
+fn nobody_succeeds(owner: &Owner) -> Row {
+    let mut before = pod();
+    before.labels.clear();
+    let after = crate::pod::tests::pod("web-2", 6);
+    let bound = clb(None, &[(5, OURS, Alive), (6, "uid-web-2", Dead)]);
+    let pods = vec![before, after.clone()];
+    let facts = facts(world(vec![service("web")], pods), bound);
+    let mut report = explain_object(&facts, owner, &[about(after)]);
+    report.findings.retain(|one| one.says.contains("serve on"));
+    let broken = "the selector was swapped, and the new pods are not healthy";
+    let mut row = told(broken, "explain service web", &report);
+    // It has its cure in the same breath, for Events have no second column.
+    let (says, cure) = row.says.split_once("; ").unwrap();
+    (row.says, row.cure) = (says.to_owned(), cure.to_owned());
+    row
 }
 
 fn installation() -> Vec<Row> {
