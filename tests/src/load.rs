@@ -151,11 +151,7 @@ pub async fn ask(client: Option<IpAddr>, address: SocketAddr) -> Result<String, 
     Ok(body.to_owned())
 }
 
-/// A connection, from one of this machine's addresses if told so.
-pub(crate) async fn connect(
-    client: Option<IpAddr>,
-    address: SocketAddr,
-) -> std::io::Result<TcpStream> {
+async fn connect(client: Option<IpAddr>, address: SocketAddr) -> std::io::Result<TcpStream> {
     let Some(client) = client else {
         return TcpStream::connect(address).await;
     };

@@ -1,16 +1,15 @@
 //! A client's connection: plain HTTP/1.1, written and read by hand.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::answer::{Head, pod};
 use super::tally::{Cause, Way};
-use crate::load;
 
 /// Who hears nothing for this long gives up. Longer than the 5 s after which the CLB gives up a target that
 /// does not answer its SYN, so that what the CLB says is heard.
@@ -57,15 +56,21 @@ pub(super) struct Answered {
 }
 
 impl Line {
-    /// Connects.
-    pub(super) async fn open(from: IpAddr, to: SocketAddr, clock: Clock) -> Result<Self, Cause> {
-        let stream = in_time(connect(from, to)).await?;
-        stream.set_nodelay(true)?;
-        let way = Way {
-            client: stream.local_addr().ok(),
-            pod: None,
-            connected: Some(clock.now()),
+    /// Connects. A connection that is reset while it is made has a way, too.
+    pub(super) async fn open(
+        from: IpAddr,
+        to: SocketAddr,
+        clock: Clock,
+    ) -> Result<Self, (Cause, Way)> {
+        let mut way = Way::default();
+        let stream = in_time(connect(from, to, &mut way.client)).await;
+        way.connected = Some(clock.now());
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(cause) => return Err((cause, way)),
         };
+        // What cannot be set is only slower.
+        let _ = stream.set_nodelay(true);
         Ok(Self {
             stream,
             way,
@@ -131,14 +136,28 @@ impl Line {
     }
 }
 
-async fn connect(from: IpAddr, to: SocketAddr) -> Result<TcpStream, Cause> {
+async fn connect(
+    from: IpAddr,
+    to: SocketAddr,
+    client: &mut Option<SocketAddr>,
+) -> Result<TcpStream, Cause> {
     let mut tries = 1;
     loop {
-        match load::connect(Some(from), to).await {
+        let socket = socket(from)?;
+        *client = socket.local_addr().ok();
+        match socket.connect(to).await {
             Err(error) if tries < TRIES && is_about_us(error.kind()) => tries += 1,
             connected => return Ok(connected?),
         }
     }
+}
+
+fn socket(from: IpAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    // A port from which an earlier connection was made may be used again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    Ok(socket)
 }
 
 /// The client's own port is in use.

@@ -181,7 +181,7 @@ impl Shared {
             Kind::Fresh => &self.requests.fresh,
             Kind::Download => &self.requests.download,
         };
-        let mut line = self.line(number).await?;
+        let mut line = self.line(number, way).await?;
         let answered = line.ask(request.as_bytes()).await;
         *way = line.way;
         Ok(answered?.pod)
@@ -192,7 +192,7 @@ impl Shared {
             line
         } else {
             self.open.fetch_add(1, Ordering::Relaxed);
-            let opened = self.line(number).await;
+            let opened = self.line(number, way).await;
             opened.inspect_err(|_| self.forget())?
         };
         let answered = line.ask(self.requests.kept.as_bytes()).await;
@@ -224,8 +224,12 @@ impl Shared {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
-    async fn line(&self, number: u64) -> Result<Line, Cause> {
+    async fn line(&self, number: u64, way: &mut Way) -> Result<Line, Cause> {
         let from = client(u32::try_from(number % 1_000_000).unwrap_or_default());
-        Line::open(from, self.to, self.clock).await
+        let opened = Line::open(from, self.to, self.clock).await;
+        opened.map_err(|(cause, tried)| {
+            *way = tried;
+            cause
+        })
     }
 }

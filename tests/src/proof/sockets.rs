@@ -47,8 +47,7 @@ pub(super) async fn talk(shared: Arc<Shared>, number: u32, stopped: watch::Recei
 }
 
 async fn open(shared: &Shared, number: u32) -> Result<Socket, (Cause, Way)> {
-    let line = Line::open(client(number), shared.to, shared.clock).await;
-    let mut line = line.map_err(|cause| (cause, Way::default()))?;
+    let mut line = Line::open(client(number), shared.to, shared.clock).await?;
     let request = format!(
         "GET /socket HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n",
