@@ -72,6 +72,6 @@ mod tests {
         assert_eq!(visits.last(client(1)), Some(visit(2)));
         visits.remember(client(REMEMBERED), visit(5));
         assert_eq!(visits.last(client(1)), None, "forgotten");
-        assert_eq!(visits.by_client.len(), REMEMBERED - 1);
+        assert_eq!(visits.order.len(), REMEMBERED);
     }
 }

@@ -22,8 +22,11 @@ pub fn print(run: &Run) -> String {
     }
     row(&mut text, "failed, not explained by a crash", run, |arm| {
         let left = unexplained(&arm.failures).count();
-        let crashes = arm.arm == Arm::Crash;
-        crashes.then(|| left.to_string()).unwrap_or_else(dash)
+        if arm.arm == Arm::Crash {
+            left.to_string()
+        } else {
+            dash()
+        }
     });
     row(&mut text, "late (client busy)", run, |arm| {
         arm.late.to_string()
