@@ -232,6 +232,7 @@ fn read_settings(map: ConfigMap) -> Settings {
 
 #[cfg(test)]
 mod tests {
+    use direct_access::drain::Kubelet;
     use direct_access::network::Mode;
     use direct_access::settings::Ownership;
 
@@ -340,6 +341,36 @@ mod tests {
         assert!(!finds(&exposed, "a"));
         exposed.on_settings(Change::Deleted(Key::new("clb-gate", "settings")));
         assert!(finds(&exposed, "a"));
+    }
+
+    #[test]
+    fn what_bears_on_drains_is_concluded_anew_from_whatever_changes() {
+        let exposed = Exposed::new();
+        exposed.on_service(Change::Restarted(vec![keyed("web")]));
+        let labels = [("app", "web"), ("app.kubernetes.io/part-of", "shop")];
+        let label = |key: &str| labels.iter().find(|(k, _)| *k == key).map(|(_, v)| *v);
+        let seconds = || {
+            let index = exposed.index();
+            let longest = index.longest_drain("shop", label);
+            longest.map(|(_, seconds)| seconds)
+        };
+        assert_eq!(seconds(), None);
+        let switch = (names::POD_GRACEFUL_DELETION.to_owned(), "true".to_owned());
+        exposed.on_tke(Some([switch].into()));
+        assert_eq!(seconds(), Some(30));
+        exposed.on_tke(None);
+        assert_eq!(seconds(), None);
+
+        let too_old = || exposed.index().drains().too_old;
+        let old = NodeFacts {
+            kubelet: Kubelet::parse("v1.29.4"),
+            ..NodeFacts::default()
+        };
+        let key = || Key::new("", "node-1");
+        exposed.on_node(Change::Applied(key(), old));
+        assert_eq!(too_old(), old.kubelet);
+        exposed.on_node(Change::Deleted(key()));
+        assert_eq!(too_old(), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
+use crate::drain::Kubelet;
 use crate::names;
 use crate::settings::Network;
 
@@ -25,6 +26,13 @@ const CIDR: NodeFacts = NodeFacts {
 const BOTH: NodeFacts = NodeFacts {
     pod_cidr: true,
     ..ENI
+};
+const OLD: NodeFacts = NodeFacts {
+    kubelet: Some(Kubelet {
+        major: 1,
+        minor: 29,
+    }),
+    ..PLAIN
 };
 const SUPER: NodeFacts = NodeFacts {
     super_node: true,
@@ -103,6 +111,7 @@ fn only_true_opens_global_router(
 #[case(json!({"spec": {"podCIDR": "", "podCIDRs": []}}), PLAIN)]
 #[case(json!({"metadata": {"labels": {"node.kubernetes.io/instance-type": "eklet"}}}), SUPER)]
 #[case(json!({"metadata": {"labels": {"node.kubernetes.io/instance-type": "S5.MEDIUM4"}}}), PLAIN)]
+#[case(json!({"status": {"nodeInfo": {"kubeletVersion": "v1.29.4-tke.2"}}}), OLD)]
 fn a_node_is_pruned_to_what_tells(
     #[case] mut node: serde_json::Value,
     #[case] expected: NodeFacts,
