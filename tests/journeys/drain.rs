@@ -20,6 +20,7 @@ use kube::api::{EvictParams, ListParams};
 use connections::Held;
 use witness::Witness;
 
+use crate::explain::explain;
 use crate::stage::{LOAD_BALANCER, PATIENCE, beside, rolled};
 
 const WEB: u16 = 8044;
@@ -146,11 +147,11 @@ async fn all_ways(world: &World, vip: SocketAddr) -> Result<()> {
     let [evicted, deleted, ..] = &pods[..] else {
         anyhow::bail!("{} pods", pods.len())
     };
-    let held = Held::by(vip, &evicted.name_any(), DOWNLOAD).await?;
+    let name = evicted.name_any();
+    let held = Held::by(vip, &name, DOWNLOAD).await?;
     let api = world.api::<Pod>();
-    api.evict(&evicted.name_any(), &EvictParams::default())
-        .await?;
-    held.until_it_goes().await?;
+    api.evict(&name, &EvictParams::default()).await?;
+    tokio::try_join!(held.until_it_goes(), told(world, &name))?;
     world.ready("web", 4, PATIENCE).await?;
 
     let name = deleted.name_any();
@@ -161,6 +162,16 @@ async fn all_ways(world: &World, vip: SocketAddr) -> Result<()> {
     world.ready("web", 3, PATIENCE).await?;
     kubectl::apply(&deployment(namespace, 3, "2")).await?;
     rolled(world).await
+}
+
+/// An Event says that the pod drains, and so does the command line while it does.
+async fn told(world: &World, pod: &str) -> Result<()> {
+    let drains = ["has weight 0 on CLB", LOAD_BALANCER];
+    world.event(pod, &drains, PATIENCE).await?;
+    let told = explain(world, "pod", pod, &[]).await?;
+    let says = ["it is being deleted since", "has weight 0 and gets no new"];
+    ensure!(says.iter().all(|part| told.out.contains(part)), "{told:?}");
+    Ok(())
 }
 
 /// Waits until as many as before are Ready, and this one is none of them.

@@ -156,7 +156,8 @@ async fn doctor_is_content_with_the_installation() -> Result<()> {
 #[derive(Debug)]
 pub(crate) struct Told {
     code: i32,
-    out: String,
+    /// Standard output.
+    pub(crate) out: String,
     err: String,
 }
 

@@ -26,6 +26,9 @@ const DRAIN: u64 = 8;
 const NODES: [&str; 2] = ["node-1", "node-2"];
 /// Two missed checks, 3 s apart, of which the last may take 2 s: then the CLB's own check has seen it.
 const CHECKED: u64 = 2 * 3 + 2;
+/// How many targets were measured until their weight was 0, and how many never had it in time.
+const DRAINED: &str = "clb_gate_drain_seconds_count";
+const UNDRAINED: &str = "clb_gate_undrained_targets_total";
 /// How long the load goes on once the dead pod's target is away.
 const AFTER: Duration = Duration::from_secs(3);
 
@@ -51,6 +54,7 @@ async fn journey(world: &World) -> Result<()> {
     kubectl::apply(&deployment(namespace, REPLICAS, "1")).await?;
     world.ready("web", 4, PATIENCE).await?;
 
+    let measured = counted(world, DRAINED).await?;
     let witness = Witness::of(world, LOAD_BALANCER, &[PORT], DRAIN)?;
     let load = Load::start(vip, RATE);
     let [first, second] = NODES;
@@ -67,6 +71,8 @@ async fn journey(world: &World) -> Result<()> {
     unnoticed(&report)?;
     // All pods were on one of the two when it was drained.
     went.in_order(4, "kubectl drain")?;
+    let all = counted(world, DRAINED).await?;
+    ensure!(all >= measured + 4, "{all} measured after {measured}");
     killed(world, &console, vip).await
 }
 
@@ -99,7 +105,7 @@ async fn drained(world: &World, node: &str) -> Result<Duration> {
 
 /// A pod that is killed fails at most what came to it until the CLB's own check has seen it, and is counted.
 async fn killed(world: &World, console: &Console, vip: SocketAddr) -> Result<()> {
-    let before = undrained(world).await?;
+    let before = counted(world, UNDRAINED).await?;
     let victim = world.pods("web").await?.pop().context("a pod")?;
     let dead = target(&victim).context("an address")?;
     let load = Load::start(vip, RATE);
@@ -124,7 +130,7 @@ async fn killed(world: &World, console: &Console, vip: SocketAddr) -> Result<()>
     let most = u64::from(RATE) * CHECKED;
     ensure!(during.failed() <= most, "failed: {:?}", during.failures);
     eventually("the killed pod is counted", PATIENCE, || async {
-        let after = undrained(world).await?;
+        let after = counted(world, UNDRAINED).await?;
         Ok(if after > before {
             Ok(())
         } else {
@@ -141,7 +147,7 @@ async fn killed(world: &World, console: &Console, vip: SocketAddr) -> Result<()>
 }
 
 /// What all controllers together count.
-async fn undrained(world: &World) -> Result<u64> {
+async fn counted(world: &World, metric: &str) -> Result<u64> {
     let mut sum = 0;
     for pod in Part::Controller.pods(&world.client).await? {
         let ip = address(&pod).context("a controller's address")?;
@@ -150,7 +156,7 @@ async fn undrained(world: &World) -> Result<u64> {
         let mut shown = String::new();
         stream.read_to_string(&mut shown).await?;
         let mut lines = shown.lines();
-        let own = lines.find_map(|line| line.strip_prefix("clb_gate_undrained_targets_total "));
+        let own = lines.find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
         sum += own.context("the counter")?.parse::<u64>()?;
     }
     Ok(sum)
