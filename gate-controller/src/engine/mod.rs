@@ -184,7 +184,7 @@ pub async fn run(
     draining: CancellationToken,
 ) {
     let writer = writer::Writer::new(load_balancer, inbox, context);
-    draining.run_until_cancelled(writer.run()).await;
+    draining.run_until_cancelled(Box::pin(writer.run())).await;
 }
 
 /// Marks the targets that are ours by the record of their load balancer, although no tag tells.
