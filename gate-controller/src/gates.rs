@@ -412,31 +412,4 @@ fn queue(mut writes: Vec<(PodRecord, Condition)>) -> VecDeque<(PodRecord, Condit
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pod::tests::pod;
-
-    #[test]
-    fn gates_that_open_are_written_before_messages() {
-        let write = |name: &str, status| {
-            let condition = Condition {
-                status,
-                reason: ConditionReason::Healthy,
-                message: String::new(),
-            };
-            (pod(name, 1), condition)
-        };
-        let writes = [
-            ("a", Status::False),
-            ("b", Status::True),
-            ("c", Status::False),
-            ("d", Status::True),
-        ];
-        let writes = writes.map(|(name, status)| write(name, status));
-        let names: Vec<_> = queue(writes.into())
-            .into_iter()
-            .map(|(pod, _)| pod.name)
-            .collect();
-        assert_eq!(names, ["b", "d", "a", "c"]);
-    }
-}
+mod tests;
