@@ -300,8 +300,8 @@ impl Gates {
         for pod in &verdict.ungated {
             if memory.told.insert(format!("ungated {}", pod.uid)) {
                 let note = "This pod is behind a direct-access Service but has no readiness gate: it was created before the \
-                            Service, or while no webhook answered. It is bound to the CLB all the same; a rollout restart \
-                            of its workload gives its successors the gate";
+                            Service, or while no webhook answered. It is bound to the CLB all the same; kubectl \
+                            rollout restart its workload: the pods that come instead have the gate";
                 self.event(pod, News::warning("Ungated", "Gate", note));
             }
         }

@@ -28,6 +28,8 @@ struct State {
     refuses: Option<u16>,
     writes: Vec<Instant>,
     lists: usize,
+    /// Reason, object and note.
+    events: Vec<(String, String, String)>,
 }
 
 /// Cheap to clone; every clone is the same.
@@ -94,6 +96,14 @@ impl Api {
         self.0.lock().writes.clone()
     }
 
+    /// The notes of all Events of this reason on this object.
+    pub(crate) fn told(&self, reason: &str, object: &str) -> Vec<String> {
+        let state = self.0.lock();
+        let events = state.events.iter();
+        let these = events.filter(|(why, name, _)| why == reason && name == object);
+        these.map(|(.., note)| note.clone()).collect()
+    }
+
     /// How often anything was listed.
     pub(crate) fn lists(&self) -> usize {
         self.0.lock().lists
@@ -118,6 +128,7 @@ impl State {
             (&Method::GET, [.., "pods"]) => self.list(|state| &state.pods),
             (&Method::GET, [.., "ingresses"]) => self.list(|_| const { &BTreeMap::new() }),
             (&Method::PATCH, [.., "pods", name, "status"]) => self.patch(name, body),
+            (&Method::POST, [.., "events"]) => self.take_event(body),
             (&Method::GET, [.., "configmaps", name]) => {
                 let found = self.maps.get(*name).cloned();
                 found.map_or_else(|| refusal(404), |map| (200, map))
@@ -134,6 +145,17 @@ impl State {
         self.lists += 1;
         let items: Vec<_> = of(self).values().cloned().collect();
         (200, json!({ "metadata": {}, "items": items }))
+    }
+
+    fn take_event(&mut self, event: &Value) -> (u16, Value) {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let told = (
+            text(&event["reason"]),
+            text(&event["regarding"]["name"]),
+            text(&event["note"]),
+        );
+        self.events.push(told);
+        (201, event.clone())
     }
 
     fn patch(&mut self, name: &str, patch: &Value) -> (u16, Value) {

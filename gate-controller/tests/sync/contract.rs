@@ -37,17 +37,8 @@ async fn a_blue_green_swap_leaves_nobody_unserved() {
         whole.always(MINUTE * 3, blue_serves).await;
         assert_eq!(weights(&whole, 11..=13), [Some(10); 3]);
         assert!((11..=13).all(|n| !whole.is_open(&format!("web-{n}"))));
-        let view = whole.shared.views.get(super::world::LOAD_BALANCER).unwrap();
-        let told: Vec<_> = view
-            .held
-            .values()
-            .flatten()
-            .map(ToString::to_string)
-            .collect();
-        assert!(
-            told.iter().any(|one| one.contains("10.0.0.1:8080")),
-            "{told:?}"
-        );
+        let told = whole.told_of("NotServed", "web").await;
+        assert!(told.contains("10.0.0.1:8080"), "{told}");
         whole.health(12, 8080, true);
         whole.until(|| weights(&whole, 1..=3) == [Some(0); 3]).await;
         assert_eq!(weights(&whole, [12]), [Some(10)]);
@@ -243,7 +234,7 @@ async fn an_annotation_taken_away_while_pods_wait_lets_them_go_after_a_while() {
 
 /// Created before its Service, or while no webhook answered.
 #[tokio::test(start_paused = true)]
-async fn a_pod_without_the_gate_is_bound_and_its_status_left_alone() {
+async fn a_pod_without_the_gate_is_bound_and_told_with_the_cure() {
     let whole = Whole::new();
     let story = async {
         let mut early = pod("blue", 1);
@@ -255,6 +246,8 @@ async fn a_pod_without_the_gate_is_bound_and_its_status_left_alone() {
         whole.until(|| weights(&whole, [1]) == [Some(10)]).await;
         sleep(MINUTE).await;
         assert_eq!(whole.api.writes().len(), 0);
+        let told = whole.told_of("Ungated", "web-1").await;
+        assert!(told.contains("kubectl rollout restart"), "{told}");
     };
     whole.follow(story).await;
 }
@@ -394,6 +387,8 @@ async fn a_load_balancer_of_ipv6_binds_addresses_of_ipv6() {
         let (status, message) = whole.gate("web-2");
         assert_eq!(status, "False");
         assert!(message.contains("binds IPv6 addresses"), "{message}");
+        let told = whole.told_of("AddressFamily", "web-2").await;
+        assert!(told.contains("the pod has only 10.0.0.2"), "{told}");
     };
     whole.follow(story).await;
 }

@@ -184,6 +184,8 @@ async fn a_gate_that_cannot_be_written_is_tried_again_after_growing_pauses() {
                 pauses.iter().any(|pause| *pause >= SECOND * 4),
                 "{code}: {pauses:?}"
             );
+            let told = whole.api.told("GateNotWritten", "web-1").len();
+            assert_eq!(told, usize::from([403, 422].contains(&code)), "{code}");
             whole.api.refuse(None);
             whole.until(|| whole.is_open("web-1")).await;
         };

@@ -17,7 +17,9 @@ use gate_controller::health;
 use gate_controller::ledger::Ledger;
 use gate_controller::pod::PodRecord;
 use gate_controller::view::Views;
-use runtime::{Change, Key, Leadership, Recorder};
+use prometheus_client::registry::Registry;
+use runtime::events::Reporter;
+use runtime::{Change, Key, Leadership, Recorder, Supervisor};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
@@ -36,6 +38,8 @@ pub(crate) struct Whole {
     pub(crate) world: World,
     pub(crate) api: Api,
     pub(crate) shared: Shared,
+    /// Keeps what writes Events.
+    _supervisor: Supervisor,
 }
 
 impl Whole {
@@ -51,6 +55,13 @@ impl Whole {
 
     fn at(world: World, api: Api) -> Self {
         let (kube, cluster) = (api.client(), Arc::new(Cluster::default()));
+        let supervisor = Supervisor::new();
+        let reporter = Reporter {
+            controller: "clb-gate",
+            instance: "under-test".to_owned(),
+        };
+        let mut registry = Registry::default();
+        let recorder = Recorder::spawn(&supervisor, kube.clone(), reporter, &mut registry);
         let shared = Shared {
             fresh: Fresh::new(kube.clone(), Arc::clone(&cluster)),
             ledger: Ledger::new(kube.clone(), "clb-gate"),
@@ -60,11 +71,16 @@ impl Whole {
             cloud: world.context.cloud.clone(),
             views: Views::default(),
             seen: Arc::new(Notify::new()),
-            recorder: Recorder::silent(),
+            recorder,
             metrics: world.context.metrics.clone(),
             leadership: Leadership::undisputed(),
         };
-        Self { world, api, shared }
+        Self {
+            world,
+            api,
+            shared,
+            _supervisor: supervisor,
+        }
     }
 
     /// Follows the story while the controller works.
@@ -173,6 +189,13 @@ impl Whole {
 
     pub(crate) fn is_open(&self, name: &str) -> bool {
         self.gate(name).0 == "True"
+    }
+
+    /// What Events of this reason say of an object.
+    pub(crate) async fn told_of(&self, reason: &str, object: &str) -> String {
+        self.until(|| !self.api.told(reason, object).is_empty())
+            .await;
+        self.api.told(reason, object).join("\n")
     }
 
     /// Until that is so.
