@@ -6,6 +6,7 @@
 //! been so for a while and a fresh read agrees, like a pod behind nothing at all.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use direct_access::condition::{Condition, ConditionReason, Status};
 use direct_access::gate::ORPHAN_AFTER;
@@ -26,9 +27,21 @@ pub(crate) fn stand(exposure: &Exposure) -> Stand {
     (exposure.owner.clone(), exposure.slot(), rule)
 }
 
-/// By UID: everything a pod was seen behind, and since when it has not been.
+/// How long a pod that is not seen waiting is remembered: a restarted API server's first list may lack both
+/// the pod and one of its Services.
+const REMEMBERED: Duration = Duration::from_mins(2);
+
+/// What each pod was seen behind, by UID.
 #[derive(Debug, Default)]
-pub(crate) struct Met(HashMap<String, BTreeMap<Stand, Option<Instant>>>);
+pub(crate) struct Met(HashMap<String, Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Everything, and since when it has not been seen.
+    stands: BTreeMap<Stand, Option<Instant>>,
+    /// Since when the pod itself has not been seen waiting.
+    absent: Option<Instant>,
+}
 
 /// Whether a gate may open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,20 +57,27 @@ pub(crate) enum Opening {
 impl Met {
     /// Takes in what pods are behind now.
     pub(crate) fn update(&mut self, behind: &Behind, now: Instant) {
-        self.0.retain(|uid, _| behind.contains_key(uid));
+        self.0.retain(|uid, known| {
+            if behind.contains_key(uid) {
+                known.absent = None;
+                return true;
+            }
+            now - *known.absent.get_or_insert(now) < REMEMBERED
+        });
         for (uid, stands) in behind {
-            if let Some(met) = self.0.get_mut(uid) {
-                meet(met, stands, now);
+            if let Some(known) = self.0.get_mut(uid) {
+                meet(&mut known.stands, stands, now);
             } else {
-                let met = stands.iter().map(|stand| (stand.clone(), None));
-                self.0.insert(uid.clone(), met.collect());
+                let mut known = Known::default();
+                meet(&mut known.stands, stands, now);
+                self.0.insert(uid.clone(), known);
             }
         }
     }
 
     /// Whether the gate of this pod may open.
     pub(crate) fn opening(&self, uid: &str, now: Instant) -> Opening {
-        let met = self.0.get(uid).into_iter().flatten();
+        let met = self.0.get(uid).into_iter().flat_map(|known| &known.stands);
         let (mut missing, mut all, mut ripe) = (BTreeSet::new(), 0, true);
         for (stand, since) in met {
             all += 1;
@@ -75,15 +95,16 @@ impl Met {
 
     /// These are gone for certain.
     pub(crate) fn forget(&mut self, uid: &str, gone: &BTreeSet<Stand>) {
-        if let Some(met) = self.0.get_mut(uid) {
-            met.retain(|stand, _| !gone.contains(stand));
+        if let Some(known) = self.0.get_mut(uid) {
+            known.stands.retain(|stand, _| !gone.contains(stand));
         }
     }
 
     /// A fresh read did not agree, or there was none: the time begins anew.
     pub(crate) fn restart(&mut self, uid: &str, now: Instant) {
-        let met = self.0.get_mut(uid).into_iter().flatten();
-        for since in met.filter_map(|(_, since)| since.as_mut()) {
+        let known = self.0.get_mut(uid).into_iter();
+        let all = known.flat_map(|known| known.stands.values_mut());
+        for since in all.flatten() {
             *since = now;
         }
     }
@@ -117,8 +138,6 @@ fn held((owner, slot, rule): &Stand, there: usize, all: usize) -> Condition {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use direct_access::{ObjectRef, Protocol};
 
     use super::*;
@@ -169,11 +188,22 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_no_more_is_forgotten() {
+    fn a_pod_that_is_briefly_unlisted_is_remembered() {
         let (mut met, now) = (Met::default(), Instant::now());
         met.update(&behind(&["one", "two"]), now);
         met.update(&Behind::new(), now);
         met.update(&behind(&["one"]), now);
-        assert_eq!(met.opening("uid-a", now), Opening::Free);
+        assert!(matches!(met.opening("uid-a", now), Opening::Held(_)));
+    }
+
+    #[test]
+    fn who_waits_no_more_is_forgotten_in_time() {
+        let (mut met, start) = (Met::default(), Instant::now());
+        met.update(&behind(&["one", "two"]), start);
+        met.update(&Behind::new(), start);
+        let later = start + REMEMBERED;
+        met.update(&Behind::new(), later);
+        met.update(&behind(&["one"]), later);
+        assert_eq!(met.opening("uid-a", later), Opening::Free);
     }
 }

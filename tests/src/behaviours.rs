@@ -30,6 +30,7 @@ fn every_behaviour_is_shown_by_a_test_that_exists() {
     let parts = [
         "direct-access",
         "gate-controller",
+        "runtime",
         "webhook",
         "clb",
         "tests",

@@ -219,6 +219,14 @@ async fn a_gate_does_not_open_while_one_of_its_services_is_unlisted() {
         );
         whole.list_services();
         sleep(MINUTE).await;
+        // An API server that was restarted lists neither the pod nor the Service at first.
+        whole.shared.cluster.on_service(gone.clone());
+        whole.shared.cluster.on_pod(Change::Restarted(vec![]));
+        sleep(SECOND * 5).await;
+        whole.list_pods();
+        whole.always(MINUTE, || !whole.is_open("web-1")).await;
+        whole.list_services();
+        sleep(MINUTE).await;
         // It is deleted and made again a moment later.
         whole.api.delete_service("more");
         whole.shared.cluster.on_service(gone);
