@@ -23,6 +23,10 @@ pub struct Wound {
     /// When the CLB sent it nothing more, or should have known.
     #[serde(serialize_with = "in_seconds")]
     pub until: Duration,
+    /// When whoever was connected at the kill has noticed: the CLB cuts nothing, so this does not end earlier
+    /// where the CLB knew at once, or sent it nothing new even before.
+    #[serde(serialize_with = "in_seconds")]
+    pub live_until: Duration,
     /// Whether the CLB was seen to take it out.
     pub seen_out: bool,
 }
@@ -35,11 +39,13 @@ pub fn assign(failures: &mut [Failure], wounds: &[Wound]) {
     }
 }
 
-/// A request that was sent before the CLB knew, on a connection to what was killed, and whose client learnt of
-/// it after the kill.
+/// A request on a connection to what was killed, whose client learnt of it after the kill, and which was sent
+/// before the CLB knew; over a connection that was there before the kill, before it could know at the latest.
 fn explains(wound: &Wound, failure: &Failure) -> bool {
-    let there = failure.target == Some(wound.target);
-    there && failure.known >= wound.from && failure.due <= wound.until
+    let there = failure.target == Some(wound.target) && failure.known >= wound.from;
+    let live = failure.connected.is_some_and(|at| at <= wound.from);
+    let until = if live { wound.live_until } else { wound.until };
+    there && failure.due <= until
 }
 
 /// Those that nothing explains.
@@ -74,19 +80,27 @@ mod tests {
             pod: "web-1".to_owned(),
             target: killed.parse().unwrap(),
             from: Duration::from_secs(10),
-            until: Duration::from_secs(18),
+            until: Duration::from_secs(13),
+            live_until: Duration::from_secs(18),
             seen_out: true,
         };
+        let at = |seconds| Some(Duration::from_secs(seconds));
         let cases = [
-            (Some(killed), 9, 10, true, "on its way when it was killed"),
-            (Some(killed), 18, 26, true, "sent before the CLB knew"),
-            (Some(killed), 19, 19, false, "sent when the CLB knew"),
-            (Some(killed), 5, 9, false, "failed before"),
-            (Some("10.0.0.2:80"), 12, 12, false, "another target"),
-            (None, 12, 12, false, "nobody knows where it went"),
+            (Some(killed), 9, 10, None, true, "on its way at the kill"),
+            (Some(killed), 13, 21, at(13), true, "before the CLB knew"),
+            (Some(killed), 14, 14, at(14), false, "when the CLB knew"),
+            (Some(killed), 14, 22, at(9), true, "connected before"),
+            (Some(killed), 19, 27, at(9), false, "connected, too late"),
+            (Some(killed), 5, 9, at(5), false, "failed before"),
+            (Some("10.0.0.2:80"), 12, 12, at(12), false, "another target"),
+            (None, 12, 12, at(12), false, "nobody knows where it went"),
         ];
-        for (target, due, known, explained, why) in cases {
-            let mut failures = [failure(target, due, known)];
+        for (target, due, known, connected, explained, why) in cases {
+            let failure = Failure {
+                connected,
+                ..failure(target, due, known)
+            };
+            let mut failures = [failure];
             assign(&mut failures, std::slice::from_ref(&wound));
             assert_eq!(unexplained(&failures).count() == 0, explained, "{why}");
         }

@@ -86,14 +86,16 @@ impl Stage {
     pub(super) fn wounds(&self) -> Vec<Wound> {
         let cloud = self.cloud.lock();
         let close = |open: &Open| {
+            let latest = open.from + bound() + SLACK;
             let out = cloud.out_since(open.target, open.from);
-            let until = out.unwrap_or_else(|| open.from + bound()) + SLACK;
+            let out = out.filter(|out| *out <= latest);
             Wound {
                 what: open.what.clone(),
                 pod: open.pod.clone(),
                 target: open.target,
                 from: open.from,
-                until: until.min(open.from + bound() + SLACK),
+                until: out.map_or(latest, |out| latest.min(out + SLACK)),
+                live_until: latest,
                 seen_out: out.is_some(),
             }
         };

@@ -285,6 +285,7 @@ pub(crate) mod tests {
             target: "198.18.1.9:8080".parse().unwrap(),
             from: Duration::ZERO,
             until: Duration::from_secs(8),
+            live_until: Duration::from_secs(8),
             seen_out: true,
         }
     }
