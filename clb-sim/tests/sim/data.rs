@@ -239,8 +239,13 @@ async fn the_operator_can_ask_which_target_a_connection_went_to() {
         assert_eq!(answer.0, 200, "{}", answer.1);
         answer.1["connections"][client.to_string()].clone()
     };
-    let early = TcpStream::connect((vip.as_str(), PORT)).await.unwrap();
+    let early = tokio::net::TcpSocket::new_v4().unwrap();
+    early.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let client = early.local_addr().unwrap();
+    // It is reset at once, maybe while it is made.
+    let _early = early
+        .connect(format!("{vip}:{PORT}").parse().unwrap())
+        .await;
     eventually("it to be accepted", || async {
         asked(client).await.is_object()
     })

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::page::escape;
-use super::report::{ArmReport, Sample};
+use super::report::{ArmReport, Mark, Sample};
 
 /// The picture's breadth, and where the plots begin and end in it.
 const WIDTH: f64 = 1000.0;
@@ -171,7 +171,7 @@ impl Picture {
             let (x, to) = (self.x(mark.from), self.x(mark.to));
             let (broad, middle) = ((to - x).max(1.0), f64::midpoint(x, to));
             let told = escape(&format!("{}: {:.1} s", mark.what, mark.to - mark.from));
-            let class = if mark.rolls { "step rolls" } else { "step" };
+            let class = class(mark);
             let _ = writeln!(
                 text,
                 "<rect class=\"{class}\" x=\"{x:.1}\" y=\"4\" width=\"{broad:.1}\" height=\"20\"><title>{told}</title></rect>\
@@ -270,6 +270,15 @@ impl Picture {
     }
 }
 
+/// Rollouts stand out, and calm does not.
+fn class(mark: &Mark) -> &'static str {
+    match mark.what.as_str() {
+        _ if mark.rolls => "step rolls",
+        "calm" => "step calm",
+        _ => "step",
+    }
+}
+
 impl Panel {
     fn y(self, value: f64) -> f64 {
         self.top + self.height * (1.0 - (value / self.most).clamp(0.0, 1.0))
@@ -336,8 +345,8 @@ fn whole(count: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::arm::Arm;
+    use super::super::report::Gate;
     use super::super::report::tests::empty;
-    use super::super::report::{Gate, Mark};
     use super::super::tally::Second;
     use super::*;
 
