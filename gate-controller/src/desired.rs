@@ -77,6 +77,8 @@ pub struct Others {
     /// How long targets of a pod keep weight 0 while it still runs, by UID, where that may be another time
     /// than the usual.
     pub drains: HashMap<String, Duration>,
+    /// UIDs of pods of which nobody knows yet that they serve, where that bears on one that was asked to go.
+    pub unproven: HashSet<String>,
 }
 
 /// A pod that was asked to go.

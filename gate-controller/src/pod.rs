@@ -291,6 +291,18 @@ pub(crate) mod tests {
         }
     }
 
+    /// The same with its gate open.
+    pub(crate) fn serving(name: &str, number: u8) -> PodRecord {
+        let open = Observed {
+            status: "True".to_owned(),
+            ..Observed::default()
+        };
+        PodRecord {
+            condition: Some(open),
+            ..pod(name, number)
+        }
+    }
+
     #[rstest::rstest]
     #[case(None, 10)]
     #[case(Some("0"), 0)]

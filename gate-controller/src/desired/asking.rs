@@ -10,7 +10,7 @@ use direct_access::{
     Settings, Slot, exposures, ingress_exposures, names,
 };
 
-use super::drains::{drains, leaving};
+use super::drains::{drains, leaving, unproven};
 use super::{Certified, Others, PodsByNamespace, Wanted};
 use crate::lifecycle::Made;
 use crate::reach::survey;
@@ -235,6 +235,7 @@ impl<'a> Work<'_, 'a> {
             network: wanted.network,
             leaving: leaving(self.pods),
             drains: drains(&wanted.exposures, self.pods),
+            unproven: unproven(self.pods),
             ..others(&self.held, self.pods)
         };
         others.held_slots.extend(self.held_slots);

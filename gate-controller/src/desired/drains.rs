@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use direct_access::condition::Observed;
 use direct_access::{Drain, Exposure};
 
 use super::{Leaving, PodsByNamespace};
-use crate::pod::Fate;
+use crate::pod::{Fate, PodRecord};
 
 /// The pods that were asked to go and have not ended.
 pub(super) fn leaving(pods: &PodsByNamespace<'_>) -> HashMap<String, Leaving> {
@@ -21,6 +22,21 @@ pub(super) fn leaving(pods: &PodsByNamespace<'_>) -> HashMap<String, Leaving> {
             Some((pod.uid.clone(), leaving))
         })
         .collect()
+}
+
+/// Gated pods whose gate is not open yet: nobody knows that they serve. Only in namespaces that some pod is
+/// leaving, because only there it is asked.
+pub(super) fn unproven(pods: &PodsByNamespace<'_>) -> HashSet<String> {
+    let left = pods
+        .values()
+        .filter(|all| all.iter().any(|pod| pod.fate == Fate::Going));
+    let closed =
+        |pod: &&&PodRecord| pod.gated && !pod.condition.as_ref().is_some_and(Observed::is_true);
+    let new = left
+        .flatten()
+        .filter(|pod| pod.fate == Fate::Live)
+        .filter(closed);
+    new.map(|pod| pod.uid.clone()).collect()
 }
 
 /// How long the targets of each pod keep weight 0: the longest of what selects it. Only in namespaces where
@@ -52,8 +68,8 @@ mod tests {
 
     use super::super::tests::{compute, service};
     use super::*;
+    use crate::pod::Farewell;
     use crate::pod::tests::pod;
-    use crate::pod::{Farewell, PodRecord};
 
     const ASKED: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
 

@@ -13,7 +13,10 @@ impl Builder<'_> {
         let others = &self.facts.desired.others;
         // Whether some target would still take new connections once the leftovers have weight 0.
         let serves = |t: &ObservedTarget| {
-            wanted.contains(&t.address) || t.tag.is_none() || self.serves_on(group, t)
+            if wanted.contains(&t.address) {
+                return self.proven(t);
+            }
+            t.tag.is_none() || self.serves_on(group, t)
         };
         let serving = group.there.iter().any(|t| t.weight > 0 && serves(t));
         let mut serving_on = Vec::new();
@@ -45,6 +48,12 @@ impl Builder<'_> {
             self.leftover(left, fate, serving);
         }
         self.let_go(group, serving_on);
+    }
+
+    /// Whether it is known to answer: a pod that goes leaves to nobody else.
+    fn proven(&self, target: &ObservedTarget) -> bool {
+        let unproven = &self.facts.desired.others.unproven;
+        self.owner(target).is_none_or(|uid| !unproven.contains(uid))
     }
 
     /// Whether this is one of those that stay until somebody takes over.

@@ -5,6 +5,8 @@
 
 mod effect;
 mod leftovers;
+#[cfg(test)]
+mod leftovers_tests;
 mod limits;
 mod modify;
 mod observed;
