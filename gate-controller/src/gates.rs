@@ -27,6 +27,9 @@ use crate::status;
 const IN_FLIGHT: usize = 16;
 /// Changes that come this close together are looked at once.
 const GATHER: Duration = Duration::from_millis(20);
+/// Between two looks for changes pass so many times what a look takes: however many pods there are, a fifth
+/// of the time at most goes into looks, and the rest is for writing.
+const REST: u32 = 4;
 /// Looked at anyway this often: time itself ripens some decisions.
 const TICK: Duration = Duration::from_secs(2);
 /// A pod that has waited this long is told of, once: longer than the CLB's default health check takes
@@ -56,7 +59,7 @@ struct Memory {
     pauses: Pauses,
     /// Of the last look, what no place was free for.
     queue: VecDeque<(PodRecord, Condition)>,
-    /// How long it took to judge all pods.
+    /// How long the last look took, without what it read anew.
     took: Duration,
     writes: JoinSet<(PodRecord, Condition, Result<PodRecord, CallError>)>,
 }
@@ -90,8 +93,7 @@ impl Gates {
     /// write that is done is no reason: it makes room for the next, and the watch tells what became of it.
     async fn write_on(&mut self, memory: &mut Memory, changes: &mut watch::Receiver<u64>) {
         let mut look = Instant::now() + TICK;
-        // Looks take half of the time at most, however many pods there are.
-        let gather = GATHER.max(memory.took);
+        let gather = GATHER.max(memory.took * REST);
         loop {
             self.begin(memory);
             tokio::select! {
@@ -116,7 +118,7 @@ impl Gates {
             unselected: &durations,
         };
         let mut verdict = cluster.with_pods(|pods| judge(&exposures, pods, views, network, times));
-        memory.took = now.elapsed();
+        let judging = now.elapsed();
         memory.unselected.update(&verdict.unselected, now);
         memory.met.update(&verdict.behind, now);
         memory.pauses.keep(&verdict.behind);
@@ -130,6 +132,7 @@ impl Gates {
                 .retain(|(pod, _)| !verdict.unselected.contains(&pod.uid));
         }
         self.hold_openings(memory, &mut verdict, &mut read).await;
+        let telling = Instant::now();
         self.tell(memory, &verdict, now);
         let ungated = verdict.ungated.len();
         let clock = runtime::clock::now();
@@ -144,6 +147,7 @@ impl Gates {
             other
         });
         memory.queue = queue(verdict.writes);
+        memory.took = judging + telling.elapsed();
     }
 
     /// An orphan's gate opens only after a fresh read agrees that nothing selects it.
