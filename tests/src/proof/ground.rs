@@ -8,6 +8,7 @@ use clb::{CreateListener, HealthCheck, Protocol};
 use k8s_openapi::api::core::v1;
 
 use super::arm::Arm;
+use super::plan::Size;
 use super::run::Options;
 use crate::operator::Operator;
 use crate::sim::Console;
@@ -76,12 +77,15 @@ impl Ground {
         })
     }
 
-    /// Removes it, so that the next arm has the machine for itself.
-    pub(super) async fn clear(self) -> Result<()> {
+    /// Removes it, so that the next arm has the machine for itself; a test waits for nobody.
+    pub(super) async fn clear(self, size: Size) -> Result<()> {
         let namespace = &self.world.namespace;
         if self.arm.policy().is_some() {
             let console = Console::new(&self.load_balancer)?;
             console.delete_listener(self.arm.port()).await?;
+        }
+        if size == Size::Short {
+            return self.world.end().await;
         }
         let delete = ["delete", "namespace", namespace, "--timeout=180s"];
         kubectl::run(&delete).await.map(drop)

@@ -85,7 +85,7 @@ pub async fn run(arm: Arm, options: &Options) -> Result<ArmReport> {
     let mut tally = load.stop().await?;
     find_out(&ground, &mut tally.failures).await?;
     let report = conclude(&stage, &eyes, tally, broken.err());
-    ground.clear().await?;
+    ground.clear(options.size).await?;
     Ok(report)
 }
 
