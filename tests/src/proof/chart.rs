@@ -301,11 +301,11 @@ fn most(points: &[(f64, f64)]) -> f64 {
     points.iter().map(|(_, value)| *value).fold(0.0, f64::max)
 }
 
-/// The next 1, 2 or 5 with zeros behind that is not smaller; 1 at least.
+/// The next 1, 2, 3 or 5 with zeros behind that is not smaller; 1 at least.
 fn nice(most: f64) -> f64 {
     let mut unit = 1.0;
     loop {
-        for one in [1.0, 2.0, 5.0] {
+        for one in [1.0, 2.0, 3.0, 5.0] {
             if one * unit >= most {
                 return one * unit;
             }
@@ -355,8 +355,8 @@ mod tests {
         for (most, end) in [
             (0.0, 1.0),
             (1.0, 1.0),
-            (3.0, 5.0),
-            (30.0, 50.0),
+            (4.0, 5.0),
+            (24.0, 30.0),
             (1501.0, 2000.0),
         ] {
             assert!((nice(most) - end).abs() < 1e-9, "{most}: {}", nice(most));
