@@ -3,6 +3,7 @@
 
 use crate::api::Api;
 use crate::certificates_door;
+use crate::clock::Millis;
 use crate::refusal::Refusal;
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -50,17 +51,23 @@ pub(crate) fn answer(api: &Api, method: &Method, path: &str, body: &[u8]) -> Opt
     })
 }
 
-/// Where the last connections of these clients went; those that nobody remembers left out.
+/// Where connections of these clients went, in their order; null for one that nobody remembers.
 fn connections(api: &Api, body: &[u8]) -> Result<Value, String> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Asked {
-        clients: Vec<SocketAddr>,
+        connections: Vec<One>,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct One {
+        client: SocketAddr,
+        until: Option<Millis>,
     }
     let asked: Asked = read(body)?;
     let visits = api.shared.visits.lock();
-    let known = |client: &SocketAddr| Some((client.to_string(), json!(visits.last(*client)?)));
-    let found: Map<String, Value> = asked.clients.iter().filter_map(known).collect();
+    let visit = |one: &One| visits.last(one.client, one.until.unwrap_or(Millis::MAX));
+    let found: Vec<_> = asked.connections.iter().map(visit).collect();
     Ok(json!({ "connections": found }))
 }
 

@@ -234,10 +234,10 @@ async fn the_operator_can_ask_which_target_a_connection_went_to() {
     })
     .await;
     let asked = async |client: SocketAddr| {
-        let body = json!({ "clients": [client] }).to_string();
+        let body = json!({ "connections": [{ "client": client }] }).to_string();
         let answer = sim.operator("POST", "/_sim/connections", &body).await;
         assert_eq!(answer.0, 200, "{}", answer.1);
-        answer.1["connections"][client.to_string()].clone()
+        answer.1["connections"][0].clone()
     };
     let early = tokio::net::TcpSocket::new_v4().unwrap();
     early.bind("127.0.0.1:0".parse().unwrap()).unwrap();

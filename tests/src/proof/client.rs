@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
@@ -30,6 +31,13 @@ impl Clock {
     /// How long ago that was.
     pub(super) fn now(self) -> Duration {
         self.0.elapsed()
+    }
+
+    /// What everybody's clock read that long after the start.
+    #[expect(clippy::disallowed_methods, reason = "others tell moments by it")]
+    pub(super) fn wall(self, since: Duration) -> Result<Timestamp, jiff::Error> {
+        let ago = SignedDuration::try_from(self.now().saturating_sub(since))?;
+        Timestamp::now().checked_sub(ago)
     }
 
     /// The moment that long after the start.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
@@ -112,20 +113,20 @@ fn target(one: &Value) -> Option<(SocketAddr, Life)> {
     Some((SocketAddr::new(ip, port), life))
 }
 
-/// Which targets the last connections of these clients went to.
+/// Which target each of these connections went to, by the client's end and a moment at which it was there or
+/// just gone: an address and port are soon used again.
 pub(super) async fn connections(
     operator: &Operator,
-    clients: &[SocketAddr],
-) -> Result<BTreeMap<SocketAddr, SocketAddr>> {
-    let body = json!({ "clients": clients }).to_string();
+    ends: &[(SocketAddr, Timestamp)],
+) -> Result<Vec<Option<SocketAddr>>> {
+    let one = |(client, until): &(SocketAddr, Timestamp)| json!({ "client": client, "until": until.as_millisecond() });
+    let asked: Vec<_> = ends.iter().map(one).collect();
+    let body = json!({ "connections": asked }).to_string();
     let answer = operator.ask("POST", "connections", &body).await?;
-    let found = answer.get("connections").and_then(Value::as_object);
+    let found = answer.get("connections").and_then(Value::as_array);
     let found = found.context("the simulator says nothing of connections")?;
-    let one = |(client, visit): (&String, &Value)| {
-        let target = visit.get("target")?.as_str()?.parse().ok()?;
-        Some((client.parse().ok()?, target))
-    };
-    Ok(found.iter().filter_map(one).collect())
+    let target = |visit: &Value| visit.get("target")?.as_str()?.parse().ok();
+    Ok(found.iter().map(target).collect())
 }
 
 #[cfg(test)]

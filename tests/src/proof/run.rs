@@ -1,10 +1,10 @@
 //! One arm from its first pod to its report.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use jiff::SignedDuration;
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -23,6 +23,8 @@ use super::{blame, cloud, pods};
 const PROGRESS: u64 = 10;
 /// So many failures are looked up at a time.
 const AT_A_TIME: usize = 500;
+/// The simulator counts in milliseconds.
+const ROUNDED: SignedDuration = SignedDuration::from_millis(1);
 
 /// What the caller wants.
 #[derive(Clone, Debug)]
@@ -83,7 +85,7 @@ pub async fn run(arm: Arm, options: &Options) -> Result<ArmReport> {
         ended = look(&ground, &load, &eyes) => ended,
     };
     let mut tally = load.stop().await?;
-    find_out(&ground, &mut tally.failures).await?;
+    find_out(&ground, eyes.clock, &mut tally.failures).await?;
     let report = conclude(&stage, &eyes, tally, broken.err());
     ground.clear(options.size).await?;
     Ok(report)
@@ -115,7 +117,7 @@ async fn look(ground: &Ground, load: &Load, eyes: &Eyes) -> Result<()> {
         eyes.samples.lock().push(sample);
         let mut new = load.with(|tally| tally.failures.get(asked..).unwrap_or_default().to_vec());
         new.truncate(AT_A_TIME);
-        find_out(ground, &mut new).await?;
+        find_out(ground, eyes.clock, &mut new).await?;
         load.with(|tally| {
             let known = tally.failures.iter_mut().skip(asked).zip(&new);
             known.for_each(|(failure, new)| failure.target = new.target);
@@ -156,17 +158,21 @@ impl Eyes {
 }
 
 /// Asks the CLB which target each failed request's connection went to.
-async fn find_out(ground: &Ground, failures: &mut [Failure]) -> Result<()> {
-    for some in failures.chunks_mut(AT_A_TIME) {
-        let unknown = some.iter().filter(|failure| failure.target.is_none());
-        let clients: Vec<SocketAddr> = unknown.filter_map(|failure| failure.client).collect();
-        if clients.is_empty() {
-            continue;
+async fn find_out(ground: &Ground, clock: Clock, failures: &mut [Failure]) -> Result<()> {
+    let unknown = failures
+        .iter_mut()
+        .filter(|failure| failure.target.is_none());
+    let mut unknown: Vec<_> = unknown
+        .filter_map(|failure| Some((failure.client?, failure)))
+        .collect();
+    for some in unknown.chunks_mut(AT_A_TIME) {
+        let mut ends = Vec::new();
+        for (client, failure) in some.iter() {
+            ends.push((*client, clock.wall(failure.known)? + ROUNDED));
         }
-        let found = cloud::connections(&ground.operator, &clients).await?;
-        for failure in some {
-            let target = failure.client.and_then(|client| found.get(&client));
-            failure.target = failure.target.or_else(|| target.copied());
+        let found = cloud::connections(&ground.operator, &ends).await?;
+        for ((_, failure), target) in some.iter_mut().zip(found) {
+            failure.target = target;
         }
     }
     Ok(())
