@@ -1,5 +1,9 @@
 //! What plans lead to.
 
+mod changes;
+mod limits;
+mod rules;
+
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -7,11 +11,11 @@ use std::net::IpAddr;
 
 use direct_access::listener::ListenerParameters;
 use direct_access::ownership::Tag;
-use direct_access::{CertificateId, Protocol, names};
+use direct_access::{Protocol, names};
 
 use super::*;
 use crate::desired::tests::{compute, service};
-use crate::desired::{Certified, DesiredRule, RuleKey};
+use crate::desired::{DesiredRule, RuleKey};
 use crate::pod::tests::pod;
 use crate::pod::{Fate, PodRecord};
 
@@ -82,6 +86,45 @@ pub(super) fn planned_with(
         limits: &Limits::default(),
         successors: &Successors::default(),
     })
+}
+
+fn planned_within(desired: &Desired, observed: &[ObservedListener], limits: &Limits) -> Plan {
+    plan(&Facts {
+        cluster: &us(),
+        manage: Manage::Listeners,
+        desired,
+        observed,
+        drained: &HashMap::new(),
+        limits,
+        successors: &Successors::default(),
+    })
+}
+
+fn rules(paths: &[&str], pods: &[PodRecord]) -> Desired {
+    let mut all = desired(pods);
+    let wanted = all.listeners.get_mut(&Protocol::Http.at(80)).unwrap();
+    let rule = DesiredRule {
+        targets: std::mem::take(&mut wanted.targets),
+        ..DesiredRule::default()
+    };
+    wanted.protocol = Protocol::Http;
+    wanted.rules = paths.iter().map(|path| (key(path), rule.clone())).collect();
+    all
+}
+
+fn key(path: &str) -> RuleKey {
+    RuleKey {
+        domain: "a.example".to_owned(),
+        url: path.to_owned(),
+    }
+}
+
+/// A CLB that does what it is told, to see where plans lead.
+fn perform(listeners: &mut Vec<ObservedListener>, operation: &Operation) {
+    let created: Vec<_> = (0..operation.count())
+        .map(|n| format!("lbl-{}", n + 1))
+        .collect();
+    apply(listeners, operation, &created, &us());
 }
 
 #[test]
@@ -246,93 +289,6 @@ fn a_held_slot_keeps_its_live_targets() {
     );
 }
 
-fn declared(text: &str) -> Desired {
-    let mut wanted = desired(&[]);
-    for listener in wanted.listeners.values_mut() {
-        listener.parameters = ListenerParameters::parse(text).unwrap();
-    }
-    wanted
-}
-
-#[test]
-fn what_differs_is_changed_once() {
-    let mut clb = vec![listener(vec![])];
-    let wanted =
-        declared(r#"{"SessionExpireTime":60,"HealthCheck":{"IntervalTime":9,"HealthNum":4}}"#);
-    let plan = planned(&wanted, &clb);
-    let [operation @ Operation::Modify(_)] = &plan.operations[..] else {
-        panic!("{plan:?}")
-    };
-    perform(&mut clb, operation);
-    assert_eq!(clb[0].health.earliest, Duration::from_secs(27));
-    assert_eq!(planned(&wanted, &clb).operations, []);
-    // Taken back: what nobody declares stays as it is.
-    assert_eq!(planned(&declared("{}"), &clb).operations, []);
-}
-
-#[test]
-fn what_may_not_be_changed_is_told() {
-    let wanted = declared(r#"{"Scheduler":"LEAST_CONN"}"#);
-    let foreign = [ObservedListener {
-        name: None,
-        ..listener(vec![])
-    }];
-    let told = |plan: &Plan, parts: &[&str]| {
-        assert_eq!(plan.operations, []);
-        let text = plan.unchanged[&Protocol::Tcp.at(80)][0].clone();
-        for part in parts {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-    };
-    let difference = "Scheduler is \"WRR\", declared is \"LEAST_CONN\"";
-    told(&planned(&wanted, &foreign), &[difference, "did not make"]);
-    let ours = [listener(vec![])];
-    let below = planned_with(&wanted, &ours, &HashMap::new(), Manage::Backends);
-    told(&below, &[difference, "manage: backends"]);
-    let tried = planned(&wanted, &ours).operations.remove(0);
-    let Operation::Modify(modification) = tried else {
-        panic!()
-    };
-    let mut limits = Limits::default();
-    let known = (modification.change.clone(), "the API said no".to_owned());
-    limits.refused.changes.insert(modification.place(), known);
-    told(
-        &planned_within(&wanted, &ours, &limits),
-        &["the API said no"],
-    );
-    let other = declared(r#"{"Scheduler":"WRR","SessionExpireTime":60}"#);
-    assert_eq!(planned_within(&other, &ours, &limits).operations.len(), 1);
-}
-
-#[test]
-fn rules_are_changed_and_what_checks_them_is_not_their_listeners() {
-    let text = r#"{"HealthCheck":{"HttpCode":2},"SessionExpireTime":60}"#;
-    let parameters = ListenerParameters::parse(text).unwrap();
-    let mut clb = vec![];
-    let settle = |desired: &Desired, clb: &mut Vec<ObservedListener>| {
-        for _ in 0..3 {
-            for operation in planned(desired, clb).operations {
-                let ids = vec![operation.label().to_owned()];
-                apply(clb, &operation, &ids, &us());
-            }
-        }
-    };
-    let mut wanted = rules(&["/"], &[]);
-    settle(&wanted, &mut clb);
-    let listener = wanted.listeners.get_mut(&Protocol::Http.at(80)).unwrap();
-    listener.parameters = parameters.clone();
-    assert_eq!(planned(&wanted, &clb).operations, []);
-    let listener = wanted.listeners.get_mut(&Protocol::Http.at(80)).unwrap();
-    listener.rules.get_mut(&key("/")).unwrap().parameters = parameters;
-    let plan = planned(&wanted, &clb);
-    let [Operation::Modify(modification)] = &plan.operations[..] else {
-        panic!("{plan:?}")
-    };
-    assert!(matches!(modification.part, Part::Rule(_)));
-    settle(&wanted, &mut clb);
-    assert_eq!(clb[0].rules[0].parameters.session_expire_time, Some(60));
-}
-
 #[test]
 fn the_lower_level_creates_no_listener() {
     let desired = desired(&[pod("a", 1)]);
@@ -406,190 +362,6 @@ fn what_is_bound_stays_where_a_changed_network_would_not_bind_it() {
     assert!(!plan.shrinks_suspiciously());
 }
 
-fn planned_within(desired: &Desired, observed: &[ObservedListener], limits: &Limits) -> Plan {
-    plan(&Facts {
-        cluster: &us(),
-        manage: Manage::Listeners,
-        desired,
-        observed,
-        drained: &HashMap::new(),
-        limits,
-        successors: &Successors::default(),
-    })
-}
-
-#[test]
-fn what_fits_is_bound_and_the_rest_waits_for_room() {
-    let desired = desired(&[pod("a", 1), pod("b", 2), pod("c", 3)]);
-    let limits = Limits {
-        targets: Some(2),
-        ..Limits::default()
-    };
-    let there = [listener(vec![target(9, 0, None)])];
-    let plan = planned_within(&desired, &there, &limits);
-    assert!(matches!(&plan.operations[..], [Operation::Register(all)] if all.len() == 1));
-    let [held @ Held::Quota(2, waiting)] = &plan.held[&Protocol::Tcp.at(80)][..] else {
-        panic!("{:?}", plan.held)
-    };
-    assert_eq!(waiting, &[address(2), address(3)]);
-    assert!(held.covers(address(2), None) && !held.covers(address(1), None));
-    assert!(held.to_string().contains("TOTAL_TARGET_BIND_QUOTA"));
-}
-
-#[test]
-fn a_quota_is_told_before_a_rollout_meets_it() {
-    let pods: Vec<_> = (1..=8).map(|n| pod(&format!("p{n}"), n)).collect();
-    let desired = desired(&pods);
-    let warned = |quota| {
-        let limits = Limits {
-            targets: Some(quota),
-            ..Limits::default()
-        };
-        let all = (1..=8).map(|n| target(n, 10, Some(&format!("uid-p{n}"))));
-        let plan = planned_within(&desired, &[listener(all.collect())], &limits);
-        assert!(plan.held.is_empty() && plan.operations.is_empty());
-        plan.warnings.get(&Protocol::Tcp.at(80)).cloned()
-    };
-    assert_eq!(warned(10), None);
-    assert!(warned(9).unwrap().contains("quota of 9"));
-}
-
-#[test]
-fn what_was_refused_is_left_out_and_told() {
-    let desired = desired(&[pod("a", 1), pod("b", 2)]);
-    let refused = Refused {
-        places: [(place(1), "no such address".to_owned())].into(),
-        ..Refused::default()
-    };
-    let limits = Limits {
-        refused,
-        ..Limits::default()
-    };
-    let plan = planned_within(&desired, &[listener(vec![])], &limits);
-    assert!(matches!(&plan.operations[..], [Operation::Register(all)] if all[0].place == place(2)));
-    let told = plan.held[&Protocol::Tcp.at(80)][0].to_string();
-    assert!(told.contains("198.18.1.1:8080") && told.contains("no such address"));
-}
-
-fn rules(paths: &[&str], pods: &[PodRecord]) -> Desired {
-    let mut all = desired(pods);
-    let wanted = all.listeners.get_mut(&Protocol::Http.at(80)).unwrap();
-    let rule = DesiredRule {
-        targets: std::mem::take(&mut wanted.targets),
-        ..DesiredRule::default()
-    };
-    wanted.protocol = Protocol::Http;
-    wanted.rules = paths.iter().map(|path| (key(path), rule.clone())).collect();
-    all
-}
-
-fn key(path: &str) -> RuleKey {
-    RuleKey {
-        domain: "a.example".to_owned(),
-        url: path.to_owned(),
-    }
-}
-
-#[test]
-fn rules_are_made_filled_emptied_and_deleted() {
-    let pods = [pod("a", 1)];
-    let mut clb = vec![];
-    let ids = |operation: &Operation| {
-        let what = operation.label();
-        (0..operation.count())
-            .map(|n| format!("{what}-{n}"))
-            .collect::<Vec<_>>()
-    };
-    let mut settle = |desired: &Desired| {
-        for _ in 0..4 {
-            for operation in planned(desired, &clb).operations {
-                apply(&mut clb, &operation, &ids(&operation), &us());
-            }
-        }
-        let rules = clb.iter().flat_map(|listener| &listener.rules);
-        let urls = rules.map(|rule| (rule.key.url.clone(), rule.targets.len()));
-        urls.collect::<Vec<_>>()
-    };
-    let two = settle(&rules(&["/", "/shop"], &pods));
-    assert_eq!(two, [("/".to_owned(), 1), ("/shop".to_owned(), 1)]);
-    // The pod went away for good meanwhile, so nothing needs to drain.
-    assert_eq!(settle(&rules(&["/"], &[])), [("/".to_owned(), 0)]);
-    assert_eq!(settle(&Desired::default()), []);
-}
-
-fn https(certificate: Certified) -> Desired {
-    let mut all = rules(&["/", "/shop"], &[pod("a", 1)]);
-    let wanted = all.listeners.get_mut(&Protocol::Http.at(80)).unwrap();
-    wanted.protocol = Protocol::Https;
-    wanted.rules.get_mut(&key("/shop")).unwrap().certificate = certificate;
-    all
-}
-
-fn bare(protocol: &str) -> ObservedListener {
-    ObservedListener {
-        protocol: protocol.to_owned(),
-        ..listener(vec![])
-    }
-}
-
-#[test]
-fn a_rule_is_made_once_its_certificate_is_known() {
-    let unknown = https(Certified::Unknown("no such Secret".to_owned()));
-    let plan = planned(&unknown, &[bare("HTTPS")]);
-    let [Operation::CreateRules(_, made)] = &plan.operations[..] else {
-        panic!("{plan:?}")
-    };
-    assert_eq!((made.len(), &made[0].key), (1, &key("/")));
-    let held = &plan.held[&Protocol::Https.at(80)][0];
-    assert!(
-        held.to_string().contains("a.example/shop") && held.to_string().contains("no such Secret")
-    );
-    assert!(held.covers(address(1), Some(&key("/shop"))));
-    assert!(!held.covers(address(1), Some(&key("/"))) && !held.covers(address(1), None));
-    let id = CertificateId {
-        server: "abcd1234".to_owned(),
-        clients_ca: None,
-    };
-    let plan = planned(&https(Certified::Known(id.clone())), &[bare("HTTPS")]);
-    let [Operation::CreateRules(_, made)] = &plan.operations[..] else {
-        panic!("{plan:?}")
-    };
-    assert_eq!(made[1].parameters.certificate, Some((&id).into()));
-}
-
-#[test]
-fn a_refused_rule_does_not_keep_the_others_waiting() {
-    let rule = ("lbl-1".to_owned(), key("/shop"));
-    let refused = Refused {
-        rules: [(rule, "one too many (E4005)".to_owned())].into(),
-        ..Refused::default()
-    };
-    let limits = Limits {
-        refused,
-        ..Limits::default()
-    };
-    let desired = rules(&["/", "/shop"], &[pod("a", 1)]);
-    let plan = planned_within(&desired, &[bare("HTTP")], &limits);
-    assert!(matches!(&plan.operations[..], [Operation::CreateRules(_, made)] if made.len() == 1));
-    assert!(
-        plan.held[&Protocol::Http.at(80)][0]
-            .to_string()
-            .contains("E4005")
-    );
-}
-
-#[test]
-fn below_the_level_a_missing_rule_is_held() {
-    let desired = rules(&["/"], &[pod("a", 1)]);
-    let plan = planned_with(&desired, &[bare("HTTP")], &HashMap::new(), Manage::Backends);
-    assert_eq!(plan.operations, []);
-    assert!(
-        plan.held[&Protocol::Http.at(80)][0]
-            .to_string()
-            .contains("manage: backends")
-    );
-}
-
 #[test]
 fn where_something_cannot_be_read_running_pods_stay() {
     let pods = [pod("a", 1)];
@@ -608,14 +380,6 @@ fn where_something_cannot_be_read_running_pods_stay() {
     assert!(planned(&desired, &[listener(vec![])]).operations.is_empty());
     desired.incomplete.clear();
     assert_eq!(planned(&desired, &there).operations.len(), 2);
-}
-
-/// A CLB that does what it is told, to see where plans lead.
-fn perform(listeners: &mut Vec<ObservedListener>, operation: &Operation) {
-    let created: Vec<_> = (0..operation.count())
-        .map(|n| format!("lbl-{}", n + 1))
-        .collect();
-    apply(listeners, operation, &created, &us());
 }
 
 proptest! {
