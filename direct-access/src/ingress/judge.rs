@@ -3,19 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::annotations;
-use super::facts::{IngressFacts, RouteFacts};
+use super::facts::IngressFacts;
 use super::listen::{listeners, possible};
-use super::mix::{Mix, mix, switch};
-use super::route;
-use super::tls::{Certificates, certificates};
+use super::mix::{mix, switch};
+use super::tls::certificates;
+use super::work::Work;
 use crate::attributes::attributes;
-use crate::deadline::deadline;
-use crate::drain::{Drain, drain};
-use crate::exposure::{Exposure, Rule, RulePath};
-use crate::listener::{HealthCheck, ListenerParameters};
+use crate::drain::drain;
+use crate::exposure::Exposure;
 use crate::load_balancer::{self, LoadBalancer};
 use crate::names::ingress as own;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 use crate::service::ServiceFacts;
 use crate::settings::{Ownership, Settings};
 use crate::slot::{Protocol, Slot};
@@ -134,37 +132,26 @@ fn judge<'s>(
     problems.extend(attributes(&ingress.words(), &load_balancer).1);
     let (drain, bad_drain) = drain(&ingress.words(), settings);
     problems.extend(bad_drain);
-    let mut work = Work {
+    problems.extend(annotations::problems(ingress));
+    problems.extend(mix.unmatched(ingress));
+    let served = IngressServed {
+        load_balancer,
+        exposures: Vec::new(),
+        problems,
+        incomplete: BTreeSet::new(),
+    };
+    let work = Work {
         ingress,
         mix,
         certificates,
         listeners,
-        served: IngressServed {
-            load_balancer,
-            exposures: Vec::new(),
-            problems,
-            incomplete: BTreeSet::new(),
-        },
+        served,
         taken: BTreeSet::new(),
         configured: Configured::of_ingress(ingress),
         drain,
         places: Vec::new(),
     };
-    work.served.problems.extend(annotations::problems(ingress));
-    work.served.problems.extend(work.mix.unmatched(ingress));
-    for route in &ingress.routes {
-        work.route(route, false, services);
-    }
-    if let Some(backend) = &ingress.default_backend {
-        let route = RouteFacts {
-            field: "spec.defaultBackend".to_owned(),
-            backend: backend.clone(),
-            ..RouteFacts::default()
-        };
-        work.route(&route, true, services);
-    }
-    work.tell_configured();
-    Ok(work.served)
+    Ok(work.done(services))
 }
 
 /// The load balancer of an Ingress that is ours.
@@ -199,141 +186,4 @@ fn redirected(
         listeners.retain(|(protocol, _)| *protocol != Protocol::Http);
     }
     Ok(())
-}
-
-struct Work<'a> {
-    ingress: &'a IngressFacts,
-    mix: Mix,
-    certificates: Certificates,
-    listeners: Vec<(Protocol, u16)>,
-    served: IngressServed,
-    taken: BTreeSet<(Slot, RulePath)>,
-    configured: Configured<'a>,
-    drain: Drain,
-    /// Every rule, also of backends that cannot be read.
-    places: Vec<((Protocol, u16), RulePath)>,
-}
-
-fn wildcard(path: &RulePath) -> Option<&str> {
-    path.domain.as_deref().filter(|host| host.starts_with('*'))
-}
-
-/// Whether its check knows whom to ask for where the host is a wildcard.
-fn asks(parameters: &ListenerParameters) -> bool {
-    let check = parameters.health_check.as_ref();
-    check.is_some_and(HealthCheck::fits_a_wildcard)
-}
-
-impl Work<'_> {
-    fn route<'s>(
-        &mut self,
-        route: &RouteFacts,
-        default: bool,
-        services: &dyn Fn(&str) -> Option<&'s ServiceFacts>,
-    ) {
-        let ingress = self.ingress;
-        let found = route::path(ingress, route).and_then(|path| {
-            let backend = route::backend(ingress, route, services);
-            let here = self.listeners.iter().copied();
-            let here = here.filter(|(protocol, _)| default || self.mix.has(*protocol, route));
-            self.places.extend(here.map(|at| (at, path.clone())));
-            Ok((path, backend?))
-        });
-        let (path, (service, port)) = match found {
-            Ok(found) => found,
-            Err(problem) => {
-                self.served.problems.push(*problem);
-                let slots = self
-                    .listeners
-                    .iter()
-                    .map(|(protocol, port)| protocol.at(*port));
-                self.served.incomplete.extend(slots);
-                return;
-            }
-        };
-        let deadline = deadline(service).unwrap_or_else(|problem| {
-            self.tell(*problem);
-            None
-        });
-        for (protocol, at) in self.listeners.clone() {
-            if !default && !self.mix.has(protocol, route) {
-                continue;
-            }
-            if !self.taken.insert((protocol.at(at), path.clone())) {
-                // The default backend is for what no rule has.
-                if !default {
-                    self.twice(route, &path);
-                }
-                continue;
-            }
-            let parameters = self.configured.of_rule((protocol, at), &path);
-            if let Some(host) = wildcard(&path)
-                && !asks(&parameters)
-            {
-                self.tell(route::unasked(ingress, route, host));
-                self.served.incomplete.insert(protocol.at(at));
-                continue;
-            }
-            let certificate = (protocol == Protocol::Https)
-                .then(|| self.certificates.of(path.domain.as_deref()).cloned())
-                .flatten();
-            if protocol == Protocol::Https && certificate.is_none() {
-                self.uncertified(route, &path);
-            }
-            self.served.exposures.push(Exposure {
-                owner: ingress.owner(),
-                service: service.object(),
-                load_balancer: self.served.load_balancer.clone(),
-                protocol,
-                port: at,
-                rule: Some(Rule {
-                    path: path.clone(),
-                    default,
-                    certificate,
-                }),
-                target: port.target.clone(),
-                selector: service.selector.clone(),
-                parameters,
-                deadline,
-                drain: self.drain,
-            });
-        }
-    }
-
-    /// What of its `TkeServiceConfig` is not applied.
-    fn tell_configured(&mut self) {
-        let not_applied = self
-            .configured
-            .rules_not_applied(&self.listeners, &self.places);
-        let told = self
-            .configured
-            .told(not_applied, &self.served.load_balancer);
-        self.served.problems.extend(told);
-    }
-
-    fn twice(&mut self, route: &RouteFacts, path: &RulePath) {
-        let accepted =
-            "an earlier rule of this Ingress has this host and path and keeps it; name each once";
-        let problem = self
-            .ingress
-            .problem(&route.field, &path.to_string(), accepted);
-        self.tell(problem);
-    }
-
-    fn uncertified(&mut self, route: &RouteFacts, path: &RulePath) {
-        let accepted = "HTTPS needs a certificate: name a Secret with the key qcloud_cert_id in spec.tls, or the \
-                        certificate's id in the annotation ingress.cloud.tencent.com/certificate";
-        let domain = path.domain.as_deref().unwrap_or_default();
-        let problem = self
-            .ingress
-            .problem(&format!("{}, its host", route.field), domain, accepted);
-        self.tell(problem.coded(Code::NoCertificate));
-    }
-
-    /// Once, however many listeners have it.
-    fn tell(&mut self, problem: Problem) {
-        if !self.served.problems.contains(&problem) {
-            self.served.problems.push(problem);
-        }
-    }
 }

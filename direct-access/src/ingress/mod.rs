@@ -14,6 +14,7 @@ mod table_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
+mod work;
 
 pub use annotations::ANNOTATIONS;
 pub use facts::{Backend, BackendPort, IngressFacts, RouteFacts, TlsFacts};
