@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clb::{CreateListener, HealthCheck, Protocol};
 use clb_gate_tests::ours::address;
 use clb_gate_tests::sim::Console;
-use clb_gate_tests::wait::eventually;
+use clb_gate_tests::stage::all_healthy;
 use clb_gate_tests::workload::{IMAGE, QUICK, Service};
 use clb_gate_tests::{World, kubectl};
 use futures::future::try_join_all;
@@ -101,15 +101,16 @@ impl Stage {
     async fn bind_nodes(&self) -> Result<()> {
         for arm in Arm::ALL {
             if arm.policy().is_some() {
-                let port = node_port(&self.world, arm).await?;
+                let port = self.world.node_port(arm.app()).await?;
                 for (listener, session) in [(arm.port(), None), (arm.sticky_port(), Some(SESSION))]
                 {
                     self.bind(listener, session, port).await?;
                 }
             }
             let count = if arm.policy().is_some() { 2 } else { PODS };
-            self.healthy(arm.port(), count).await?;
-            self.healthy(arm.sticky_port(), count).await?;
+            for port in [arm.port(), arm.sticky_port()] {
+                all_healthy(&self.console, port, count, PATIENCE).await?;
+            }
         }
         Ok(())
     }
@@ -132,20 +133,6 @@ impl Stage {
             self.console.bind(listener, target, 10).await?;
         }
         Ok(())
-    }
-
-    async fn healthy(&self, port: u16, count: usize) -> Result<()> {
-        let what = format!("{count} healthy targets on {port}");
-        eventually(&what, PATIENCE, || async {
-            let targets = self.console.targets(port).await?;
-            let good = targets.iter().all(|target| target.health == "Alive");
-            Ok(if good && targets.len() == count {
-                Ok(())
-            } else {
-                Err(format!("{targets:?}"))
-            })
-        })
-        .await
     }
 }
 
@@ -223,14 +210,6 @@ spec:
           readinessProbe: {{httpGet: {{path: /healthz, port: http}}, periodSeconds: 1}}
 "
     )
-}
-
-async fn node_port(world: &World, arm: Arm) -> Result<u16> {
-    let service = world.api::<v1::Service>().get(arm.app()).await?;
-    let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
-    let port = ports.into_iter().find_map(|port| port.node_port);
-    let port = port.with_context(|| format!("{arm} has no nodePort"))?;
-    Ok(u16::try_from(port)?)
 }
 
 /// As quick as the direct arm's, and from 100.64.0.0/10, one of the two sources of Tencent's health

@@ -126,6 +126,26 @@ pub async fn targets_are(console: &Console, port: u16, expected: &BTreeSet<Strin
     .await
 }
 
+/// Waits until a listener has so many targets and all of them are healthy.
+pub async fn all_healthy(
+    console: &Console,
+    port: u16,
+    count: usize,
+    patience: Duration,
+) -> Result<()> {
+    let what = format!("{count} healthy targets on {port}");
+    eventually(&what, patience, || async {
+        let targets = console.targets(port).await?;
+        let good = targets.iter().all(|target| target.health == "Alive");
+        Ok(if good && targets.len() == count {
+            Ok(())
+        } else {
+            Err(format!("{targets:?}"))
+        })
+    })
+    .await
+}
+
 /// What somebody who must find the cause would ask for first.
 async fn show(world: &World, error: &anyhow::Error) {
     eprintln!("--- {}: {error:#}", world.namespace);

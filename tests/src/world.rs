@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{self, Namespace, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Client, ResourceExt};
@@ -67,6 +67,15 @@ impl World {
         pods.retain(|pod| pod.metadata.deletion_timestamp.is_none());
         pods.sort_by_key(ResourceExt::name_any);
         Ok(pods)
+    }
+
+    /// The port of a `NodePort` Service on every node.
+    pub async fn node_port(&self, service: &str) -> Result<u16> {
+        let found = self.api::<v1::Service>().get(service).await?;
+        let ports = found.spec.and_then(|spec| spec.ports).unwrap_or_default();
+        let port = ports.into_iter().find_map(|port| port.node_port);
+        let port = port.with_context(|| format!("Service {service} has no nodePort"))?;
+        Ok(u16::try_from(port)?)
     }
 
     /// Waits until `count` pods of the app are Ready.

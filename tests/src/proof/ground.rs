@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clb::{CreateListener, HealthCheck, Protocol};
-use k8s_openapi::api::core::v1;
 
 use super::arm::Arm;
 use super::plan::Size;
 use super::run::Options;
 use crate::operator::Operator;
 use crate::sim::Console;
-use crate::wait::eventually;
+use crate::stage::all_healthy;
 use crate::workload::{IMAGE, Service};
 use crate::{World, clients, kubectl};
 
@@ -67,7 +66,7 @@ impl Ground {
         } else {
             replicas
         };
-        healthy(&console, arm.port(), targets).await?;
+        all_healthy(&console, arm.port(), targets, PATIENCE).await?;
         Ok(Self {
             world,
             operator: Operator::new()?,
@@ -186,31 +185,10 @@ async fn bind_nodes(world: &World, console: &Console, arm: Arm) -> Result<()> {
         )
     };
     console.create(&create).await?;
-    let port = node_port(world).await?;
+    let port = world.node_port(APP).await?;
     for node in NODES {
         let target = SocketAddr::new(node.parse()?, port);
         console.bind(arm.port(), target, 10).await?;
     }
     Ok(())
-}
-
-async fn node_port(world: &World) -> Result<u16> {
-    let service = world.api::<v1::Service>().get(APP).await?;
-    let ports = service.spec.and_then(|spec| spec.ports).unwrap_or_default();
-    let port = ports.into_iter().find_map(|port| port.node_port);
-    Ok(u16::try_from(port.context("the Service has no nodePort")?)?)
-}
-
-async fn healthy(console: &Console, port: u16, count: usize) -> Result<()> {
-    let what = format!("{count} healthy targets on {port}");
-    eventually(&what, PATIENCE, || async {
-        let targets = console.targets(port).await?;
-        let good = targets.iter().all(|target| target.health == "Alive");
-        Ok(if good && targets.len() == count {
-            Ok(())
-        } else {
-            Err(format!("{targets:?}"))
-        })
-    })
-    .await
 }
