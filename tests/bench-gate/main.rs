@@ -90,16 +90,18 @@ async fn run(args: &Args) -> Result<()> {
     println!("The bare loop, {} s", scale.seconds);
     let reference = turn::reference(&stage).await?;
     let report = Report::of(scale, &ours, &reference);
+    // Before anything else: what was measured is not lost with a cluster that cannot be tidied.
+    publish(&report, &args.out)?;
     stage.clear().await?;
-    conclude(&report, &args.out)
+    ensure!(report.broken.is_empty(), "{}", report.broken.join("\n  "));
+    Ok(())
 }
 
-fn conclude(report: &Report, out: &Path) -> Result<()> {
+fn publish(report: &Report, out: &Path) -> Result<()> {
     println!("\n{}", table::print(report));
     let text = serde_json::to_string_pretty(report)? + "\n";
     std::fs::write(out, text).with_context(|| format!("writing {}", out.display()))?;
     println!("Figures: {}", out.display());
-    ensure!(report.broken.is_empty(), "{}", report.broken.join("\n  "));
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use clb_gate_tests::workload::IMAGE;
 use clb_gate_tests::world::gates;
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::node;
@@ -95,10 +95,20 @@ fn status(pod: u16) -> serde_json::Value {
     })
 }
 
-/// Deletes all of them at once: there is no kubelet to end them.
-pub(crate) async fn delete(world: &World) -> Result<()> {
-    let at_once = DeleteParams::default().grace_period(0);
-    let all = ListParams::default().labels(ALL);
-    world.api::<Pod>().delete_collection(&at_once, &all).await?;
-    Ok(())
+/// Deletes all of them without grace: there is no kubelet to end them. One by one, because for a collection of
+/// thousands the API server may need longer than the minute that it gives a request.
+pub(crate) async fn delete(world: &World, scale: Scale) -> Result<()> {
+    let pods = world.api::<Pod>();
+    let (pods, at_once) = (&pods, &DeleteParams::default().grace_period(0));
+    stream::iter(scale.all())
+        .map(|pod| async move {
+            let name = name(pod);
+            let deleted = pods.delete(&name, at_once).await;
+            deleted
+                .with_context(|| format!("deleting {name}"))
+                .map(drop)
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
 }

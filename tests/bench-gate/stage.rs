@@ -69,7 +69,7 @@ impl Stage {
 
     /// Takes everything away.
     pub(crate) async fn clear(self) -> Result<()> {
-        pods::delete(&self.world).await?;
+        pods::delete(&self.world, self.scale).await?;
         self.node.leave().await?;
         self.operator.ask("DELETE", "forecast", "").await?;
         self.world.end().await?;
