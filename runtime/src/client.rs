@@ -1,7 +1,8 @@
 //! The Kubernetes client, and the deadline every single call gets.
 //!
-//! kube has no read timeout of its own, and its built-in retries can stretch one call to minutes. Both
-//! are wrong for code that holds a lease: so retries are off here, and [`call`] bounds every call.
+//! kube sets no read timeout, and its built-in retries can stretch one call to minutes. Both are wrong for
+//! code that holds a lease, or whose caches somebody trusts: so connections that fall silent are given up,
+//! retries are off, and [`call`] bounds every call.
 
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ use kube::{Client, Config};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Enough for a healthy API server under load (its own service level is 1 s for 99 % of the calls).
 pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A connection on which nothing came for so long after something was sent is dead: answers take a third of it,
+/// and a quiet watch is renewed before (`watch::renewal`).
+pub(crate) const SILENCE: Duration = Duration::from_secs(45);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +44,14 @@ pub async fn connect(user_agent: &str) -> Result<Client, ClientError> {
     let agent = HeaderValue::from_str(user_agent)
         .map_err(|_| ClientError::UserAgent(user_agent.to_owned()))?;
     config.headers.push((USER_AGENT, agent));
+    build(config, SILENCE)
+}
+
+fn build(mut config: Config, silence: Duration) -> Result<Client, ClientError> {
     config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(silence);
+    // Else a connection that was idle in the pool would have less time for its next answer.
+    config.reset_reader_on_write = true;
     config.default_retry = false;
     Client::try_from(config).map_err(|e| ClientError::Build(Box::new(e)))
 }
@@ -176,6 +188,25 @@ mod tests {
         assert!(answer(429).is_transient());
         assert!(answer(503).is_transient());
         assert_eq!(answer(418).kind(), "other");
+    }
+
+    /// A watch has no deadline: only the connection's silence ends it.
+    #[tokio::test]
+    async fn a_connection_that_falls_silent_is_given_up() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", server.local_addr().unwrap());
+        let config = Config::new(url.parse().unwrap());
+        let client = build(config, Duration::from_millis(200)).unwrap();
+        let asked = client.apiserver_version();
+        let held = async {
+            let connection = server.accept().await.unwrap();
+            std::future::pending::<()>().await;
+            drop(connection);
+        };
+        tokio::select! {
+            answer = asked => assert!(answer.is_err()),
+            () = held => unreachable!(),
+        }
     }
 
     #[tokio::test(start_paused = true)]

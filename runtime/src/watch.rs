@@ -6,6 +6,7 @@
 //! later list, whenever the API server could not continue the watch.
 
 mod offered;
+mod renewal;
 
 use std::{collections::HashMap, fmt, fmt::Debug, mem};
 
@@ -13,7 +14,7 @@ use futures::{Stream, StreamExt};
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope},
-    runtime::{WatchStreamExt, watcher},
+    runtime::watcher,
 };
 use serde::de::DeserializeOwned;
 
@@ -157,7 +158,7 @@ pub fn spawn<K, P>(
     P: Send + 'static,
 {
     let name = watch.name;
-    let events = watcher(watch.api, watch.config).default_backoff();
+    let events = renewal::events(watch.api, watch.config);
     supervisor.spawn_support(name, consume(name, events, prune, handle, ready));
 }
 

@@ -7,13 +7,10 @@
 use std::{fmt::Debug, time::Duration};
 
 use futures::StreamExt;
-use kube::{
-    Client, Resource,
-    runtime::{WatchStreamExt, watcher},
-};
+use kube::{Client, Resource, runtime::watcher};
 use serde::de::DeserializeOwned;
 
-use super::{Change, Fold, Watch};
+use super::{Change, Fold, Watch, renewal};
 use crate::{
     client::{CALL_DEADLINE, CallError, call},
     ready::ReadyHandle,
@@ -112,7 +109,7 @@ where
         F: FnMut(K) -> P,
         H: FnMut(Offered<P>),
     {
-        let events = watcher(self.watch.api.clone(), self.watch.config.clone()).default_backoff();
+        let events = renewal::events(self.watch.api.clone(), self.watch.config.clone());
         let mut events = std::pin::pin!(events);
         let mut fold = Fold {
             name: self.watch.name,
