@@ -8,6 +8,7 @@ mod print;
 mod uninstall;
 mod webhook;
 
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -19,10 +20,15 @@ use crate::args::{Command, Places};
 /// How we present ourselves to the API server.
 const USER_AGENT: &str = concat!("clb-gate/", env!("CARGO_PKG_VERSION"));
 
+/// Threads that work. Each keeps freed memory to itself, so that one for each core of a large node would cost
+/// more memory than everything we remember.
+const MOST_WORKERS: usize = 4;
+
 /// Runs a subcommand to its end.
 pub(crate) fn run(command: Command) -> Result<ExitCode> {
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(workers())
         .build()
         .context("cannot start the async runtime")?;
     match command {
@@ -34,6 +40,12 @@ pub(crate) fn run(command: Command) -> Result<ExitCode> {
         Command::Certs(args) => tokio.block_on(certs::run(args)),
         Command::Uninstall(args) => tokio.block_on(uninstall::run(args)),
     }
+}
+
+/// One for every core, but not more than [`MOST_WORKERS`].
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism();
+    cores.map_or(1, NonZero::get).min(MOST_WORKERS)
 }
 
 /// For commands whose output is for a person: logs are for whoever asks for them.
