@@ -1,5 +1,7 @@
 //! What the watches have told: Services, Ingresses, pods and settings, pruned. Everything else asks here.
 
+mod label_sets;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use crate::desired::{Asked, PodsByNamespace, Wanted, by_namespace, unconfirmed, 
 use crate::lifecycle::{Made, Subjects};
 use crate::pod::PodRecord;
 use crate::secrets::Certificates;
+use label_sets::LabelSets;
 
 /// The cache. Locks are held for the length of a computation, never across an await.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ struct State {
     certificates: Certificates,
     configs: Configs,
     pods: HashMap<Key, PodRecord>,
+    label_sets: LabelSets,
     departed: Departed,
     settings: Settings,
     nodes: HashMap<Key, NodeFacts>,
@@ -200,7 +204,11 @@ impl Cluster {
                     state.departed.insert(gone.uid);
                 }
             }
-            Change::Restarted(all) => state.pods = all.into_iter().collect(),
+            Change::Restarted(all) => {
+                let share = |(key, pod)| (key, state.label_sets.sharing(pod));
+                let all = all.into_iter().map(share).collect();
+                state.pods = all;
+            }
         }
         drop(state);
         self.tell();
@@ -395,3 +403,4 @@ impl State {
 
 #[cfg(test)]
 mod tests;
+            let pod = self.label_sets.sharing(pod);

@@ -5,6 +5,7 @@ mod binding;
 mod unselected;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use direct_access::condition::{Condition, Status};
@@ -19,7 +20,7 @@ use binding::{binding, held_by_network};
 pub use unselected::Unselected;
 
 use crate::desired::PodsByNamespace;
-use crate::met::{self, Behind};
+use crate::met::{self, Behind, Stands};
 use crate::metrics::{self, Counted};
 use crate::pod::{Fate, PodRecord};
 use crate::view::Views;
@@ -49,6 +50,8 @@ pub struct Verdict {
     pub(crate) behind: Behind,
     /// Exposed pods without an address that their load balancer could bind, and why.
     pub(crate) strangers: Vec<(PodRecord, String)>,
+    /// What pods are behind, each combination once.
+    combinations: BTreeSet<Stands>,
     network: Conclusion,
     now: Timestamp,
 }
@@ -178,6 +181,18 @@ impl Verdict {
         }
     }
 
+    /// What a pod is behind, shared with all that are behind the same.
+    fn stands(&mut self, exposures: &[&Exposure]) -> Stands {
+        let stands = exposures.iter().map(|exposure| met::stand(exposure));
+        let stands: BTreeSet<_> = stands.collect();
+        if let Some(known) = self.combinations.get(&stands) {
+            return Arc::clone(known);
+        }
+        let stands = Arc::new(stands);
+        self.combinations.insert(Arc::clone(&stands));
+        stands
+    }
+
     fn conclude(
         &mut self,
         pod: &PodRecord,
@@ -201,8 +216,8 @@ impl Verdict {
         if let Some(reason) = reason {
             self.counted.waits(reason, pod.containers_ready_since);
         }
-        let stands = exposures.iter().map(|exposure| met::stand(exposure));
-        self.behind.insert(pod.uid.clone(), stands.collect());
+        let stands = self.stands(exposures);
+        self.behind.insert(pod.uid.clone(), stands);
         if exposures.is_empty() {
             self.unselected.insert(pod.uid.clone());
         }

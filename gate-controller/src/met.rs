@@ -6,6 +6,7 @@
 //! been so for a while and a fresh read agrees, like a pod behind nothing at all.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use direct_access::condition::{Condition, ConditionReason, Status};
@@ -18,8 +19,11 @@ use crate::desired::RuleKey;
 /// What exposes a pod: who asks, for which listener, and which rule of it.
 pub(crate) type Stand = (Owner, Slot, Option<RuleKey>);
 
+/// What a pod is behind; pods behind the same share it.
+pub(crate) type Stands = Arc<BTreeSet<Stand>>;
+
 /// What each pod that waits is behind now, by UID.
-pub(crate) type Behind = BTreeMap<String, BTreeSet<Stand>>;
+pub(crate) type Behind = BTreeMap<String, Stands>;
 
 /// What exposes the pods that it selects.
 pub(crate) fn stand(exposure: &Exposure) -> Stand {
@@ -37,8 +41,10 @@ pub(crate) struct Met(HashMap<String, Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Everything, and since when it has not been seen.
-    stands: BTreeMap<Stand, Option<Instant>>,
+    /// What it is behind.
+    there: Stands,
+    /// What it was behind besides, and since when that has not been seen.
+    missing: BTreeMap<Stand, Instant>,
     /// Since when the pod itself has not been seen waiting.
     absent: Option<Instant>,
 }
@@ -66,10 +72,12 @@ impl Met {
         });
         for (uid, stands) in behind {
             if let Some(known) = self.0.get_mut(uid) {
-                meet(&mut known.stands, stands, now);
+                known.meet(stands, now);
             } else {
-                let mut known = Known::default();
-                meet(&mut known.stands, stands, now);
+                let known = Known {
+                    there: Arc::clone(stands),
+                    ..Known::default()
+                };
                 self.0.insert(uid.clone(), known);
             }
         }
@@ -77,51 +85,45 @@ impl Met {
 
     /// Whether the gate of this pod may open.
     pub(crate) fn opening(&self, uid: &str, now: Instant) -> Opening {
-        let met = self.0.get(uid).into_iter().flat_map(|known| &known.stands);
-        let (mut missing, mut all, mut ripe) = (BTreeSet::new(), 0, true);
-        for (stand, since) in met {
-            all += 1;
-            if let Some(since) = since {
-                missing.insert(stand.clone());
-                ripe &= now - *since >= ORPHAN_AFTER;
-            }
+        let Some(known) = self.0.get(uid) else {
+            return Opening::Free;
+        };
+        let Some((first, _)) = known.missing.first_key_value() else {
+            return Opening::Free;
+        };
+        let mut since = known.missing.values();
+        if since.all(|since| now - *since >= ORPHAN_AFTER) {
+            return Opening::Ripe(known.missing.keys().cloned().collect());
         }
-        match missing.first() {
-            None => Opening::Free,
-            Some(_) if ripe => Opening::Ripe(missing),
-            Some(first) => Opening::Held(held(first, all - missing.len(), all)),
-        }
+        let there = known.there.len();
+        Opening::Held(held(first, there, there + known.missing.len()))
     }
 
     /// These are gone for certain.
     pub(crate) fn forget(&mut self, uid: &str, gone: &BTreeSet<Stand>) {
         if let Some(known) = self.0.get_mut(uid) {
-            known.stands.retain(|stand, _| !gone.contains(stand));
+            known.missing.retain(|stand, _| !gone.contains(stand));
         }
     }
 
     /// A fresh read did not agree, or there was none: the time begins anew.
     pub(crate) fn restart(&mut self, uid: &str, now: Instant) {
         let known = self.0.get_mut(uid).into_iter();
-        let all = known.flat_map(|known| known.stands.values_mut());
-        for since in all.flatten() {
+        for since in known.flat_map(|known| known.missing.values_mut()) {
             *since = now;
         }
     }
 }
 
-/// Most of it is known: every look comes here with every pod that waits.
-fn meet(met: &mut BTreeMap<Stand, Option<Instant>>, stands: &BTreeSet<Stand>, now: Instant) {
-    for (stand, since) in met.iter_mut() {
-        if stands.contains(stand) {
-            *since = None;
-        } else {
-            since.get_or_insert(now);
+impl Known {
+    /// Takes in what it is behind now.
+    fn meet(&mut self, stands: &Stands, now: Instant) {
+        for stand in self.there.difference(stands) {
+            self.missing.entry(stand.clone()).or_insert(now);
         }
+        self.missing.retain(|stand, _| !stands.contains(stand));
+        self.there = Arc::clone(stands);
     }
-    let new = stands.iter().filter(|stand| !met.contains_key(*stand));
-    let new: Vec<_> = new.map(|stand| (stand.clone(), None)).collect();
-    met.extend(new);
 }
 
 fn held((owner, slot, rule): &Stand, there: usize, all: usize) -> Condition {
@@ -151,8 +153,8 @@ mod tests {
     }
 
     fn behind(names: &[&str]) -> Behind {
-        let stands = names.iter().map(|name| stand(name)).collect();
-        [("uid-a".to_owned(), stands)].into()
+        let stands = names.iter().map(|name| stand(name));
+        [("uid-a".to_owned(), Arc::new(stands.collect()))].into()
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use direct_access::condition::Observed;
@@ -17,6 +18,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 pub const DEFAULT_WEIGHT: u8 = 10;
 /// The heaviest (API reference, `Target`).
 const HEAVIEST: u8 = 100;
+
+/// The labels of a pod.
+pub type Labels = BTreeMap<String, String>;
 
 /// How far a pod is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +53,8 @@ pub struct PodRecord {
     pub uid: String,
     /// Resource version, as a number: the API server's own are, and compare as such.
     pub version: u64,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
+    /// Labels; the cache shares them among pods that have the same.
+    pub labels: Arc<Labels>,
     /// Where it is in its life.
     pub fate: Fate,
     /// What its deletion says, where it has been asked to go.
@@ -127,7 +131,7 @@ impl PodRecord {
             namespace: meta.namespace.unwrap_or_default(),
             name: meta.name.unwrap_or_default(),
             uid: meta.uid.unwrap_or_default(),
-            labels: meta.labels.unwrap_or_default(),
+            labels: Arc::new(meta.labels.unwrap_or_default()),
         }
     }
 
@@ -271,7 +275,7 @@ pub(crate) mod tests {
             name: name.to_owned(),
             uid: format!("uid-{name}"),
             version: 1,
-            labels: [("app".to_owned(), "web".to_owned())].into(),
+            labels: Arc::new([("app".to_owned(), "web".to_owned())].into()),
             fate: Fate::Live,
             farewell: None,
             ip: Some([198, 18, 1, number].into()),

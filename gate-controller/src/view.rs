@@ -22,9 +22,9 @@ pub type Spot = (Slot, Option<RuleKey>);
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// Listeners and their targets, as read back.
-    pub listeners: Vec<ObservedListener>,
+    pub listeners: Arc<Vec<ObservedListener>>,
     /// Since when each of our targets has been seen registered for its pod.
-    pub registered: HashMap<Place, (String, Instant)>,
+    pub registered: Arc<HashMap<Place, (String, Instant)>>,
     /// The load balancer's own address, once it is known.
     pub address: Option<String>,
     /// Who has what.
@@ -246,7 +246,7 @@ mod tests {
 
     fn view(now: Instant) -> View {
         View {
-            listeners: vec![ObservedListener {
+            listeners: Arc::new(vec![ObservedListener {
                 id: "lbl-1".to_owned(),
                 port: 80,
                 protocol: "TCP".to_owned(),
@@ -258,8 +258,8 @@ mod tests {
                 parameters: ListenerParameters::default(),
                 targets: vec![],
                 rules: vec![],
-            }],
-            registered: [(place(), ("uid-a".to_owned(), now))].into(),
+            }]),
+            registered: Arc::new([(place(), ("uid-a".to_owned(), now))].into()),
             owners: [((SLOT, None), service("web"))].into(),
             ..View::default()
         }
@@ -358,20 +358,21 @@ mod tests {
             ..place()
         };
         let mut seen = view(now);
-        seen.listeners[0].health.off = true;
-        seen.listeners[0].rules.push(crate::plan::ObservedRule {
-            id: "loc-1".to_owned(),
-            key: key.clone(),
-            health: HealthCheck {
-                off: false,
-                earliest: EARLIEST,
-            },
-            parameters: ListenerParameters::default(),
-            default: false,
-            targets: vec![],
-        });
-        seen.registered
-            .insert(of_rule.clone(), ("uid-a".to_owned(), now));
+        Arc::make_mut(&mut seen.listeners)[0].health.off = true;
+        Arc::make_mut(&mut seen.listeners)[0]
+            .rules
+            .push(crate::plan::ObservedRule {
+                id: "loc-1".to_owned(),
+                key: key.clone(),
+                health: HealthCheck {
+                    off: false,
+                    earliest: EARLIEST,
+                },
+                parameters: ListenerParameters::default(),
+                default: false,
+                targets: vec![],
+            });
+        Arc::make_mut(&mut seen.registered).insert(of_rule.clone(), ("uid-a".to_owned(), now));
         seen.owners
             .insert((SLOT, Some(key.clone())), service("api"));
         let other = RuleKey {
@@ -416,7 +417,7 @@ mod tests {
     #[test]
     fn a_check_that_is_off_is_read_from_the_configuration() {
         let mut off = view(Instant::now());
-        off.listeners[0].health.off = true;
+        Arc::make_mut(&mut off.listeners)[0].health.off = true;
         assert_eq!(state(off, None, "web", "uid-a"), BindingState::Unchecked);
     }
 }

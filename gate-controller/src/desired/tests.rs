@@ -1,5 +1,7 @@
 //! What is wanted of a load balancer.
 
+use std::sync::Arc;
+
 use direct_access::names;
 use direct_access::network::PodNetwork;
 use direct_access::service::{PortFacts, TargetPort};
@@ -114,7 +116,7 @@ fn ready_live_pods_of_the_selector_are_bound() {
             ..pod("d", 4)
         },
         PodRecord {
-            labels: BTreeMap::new(),
+            labels: Arc::default(),
             ..pod("e", 5)
         },
         PodRecord {

@@ -43,7 +43,7 @@ impl Writer {
     }
 
     fn listens(&self, id: &str) -> String {
-        let read = self.memory.read.iter().flat_map(|(all, _)| all);
+        let read = self.memory.read.iter().flat_map(|(all, _)| all.iter());
         let mut found = read.filter(|listener| listener.id == id);
         let slot = found.next().map(ObservedListener::slot);
         slot.map(|slot| format!(" {slot}")).unwrap_or_default()
@@ -134,7 +134,7 @@ mod tests {
         let now = Instant::now();
         let one = |number: u8| (place(number), (format!("uid-{number}"), now));
         Memory {
-            registered: (1..=4).map(one).collect(),
+            registered: std::sync::Arc::new((1..=4).map(one).collect()),
             drained: [(place(2), now)].into(),
             last: [place(3)].into(),
             ..Memory::default()

@@ -4,6 +4,7 @@
 //! did as they say, with which the next call is planned while the read-back is under way.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clb::Task;
@@ -27,16 +28,16 @@ pub(super) struct Memory {
     pub(super) address: Option<String>,
     /// What it binds, once that is known.
     pub(super) family: Option<Family>,
-    /// What was read, and when.
-    pub(super) read: Option<(Vec<ObservedListener>, Instant)>,
+    /// What was read, and when; views share it.
+    pub(super) read: Option<(Arc<Vec<ObservedListener>>, Instant)>,
     /// When everything was read, not only what was written to.
     pub(super) whole: Option<Instant>,
-    /// What should be there by now.
-    pub(super) expected: Vec<ObservedListener>,
+    /// What should be there by now: what was read, until something is written.
+    pub(super) expected: Arc<Vec<ObservedListener>>,
     /// What was written and not read back.
     pub(super) unread: Unread,
-    /// What is known to be registered.
-    pub(super) registered: Registered,
+    /// What is known to be registered; views share it.
+    pub(super) registered: Arc<Registered>,
     /// Since when each target has been seen at weight 0.
     pub(super) drained: HashMap<Place, Instant>,
     /// Since when live pods have served on for want of a successor, by listener or rule.
@@ -111,7 +112,7 @@ impl Memory {
         mut listeners: Vec<ObservedListener>,
         at: Instant,
         us: &ClusterId,
-    ) -> Registered {
+    ) -> Arc<Registered> {
         let now = Instant::now();
         self.claims.recognise(&mut listeners, us);
         let (mut registered, mut drained) = (HashMap::new(), HashMap::new());
@@ -129,16 +130,17 @@ impl Memory {
             registered.insert(place, (tag.pod_uid.clone(), since));
         }
         self.drained = drained;
-        self.expected.clone_from(&listeners);
+        let listeners = Arc::new(listeners);
+        self.expected = Arc::clone(&listeners);
         self.read = Some((listeners, at));
         self.unread = Unread::default();
         self.stale = false;
-        std::mem::replace(&mut self.registered, registered)
+        std::mem::replace(&mut self.registered, Arc::new(registered))
     }
 
     /// Takes in that a call was made and answered.
     pub(super) fn wrote(&mut self, operation: &Operation, created: &Created, us: &ClusterId) {
-        apply(&mut self.expected, operation, created, us);
+        apply(Arc::make_mut(&mut self.expected), operation, created, us);
         self.unread.listeners |= operation.changes_listeners();
         for place in operation.places() {
             self.unread.touched.insert(place.listener.clone());
@@ -224,7 +226,7 @@ mod tests {
             pod_uid: "uid-b".to_owned(),
         }]);
         memory.wrote(&bound, &[], &us());
-        assert_eq!(memory.expected, listener("uid-b", 10));
+        assert_eq!(*memory.expected, listener("uid-b", 10));
         assert_eq!(memory.registered[&place()].0, "uid-a");
     }
 }

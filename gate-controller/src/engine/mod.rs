@@ -141,9 +141,9 @@ impl Inbox {
     }
 
     /// Replaces what is desired; nothing happens where it is the same.
-    pub fn put(&self, desired: Desired) {
+    pub fn put(&self, desired: &Desired) {
         let known = self.letter.load();
-        if *known.desired == desired {
+        if *known.desired == *desired {
             return;
         }
         let same_listeners = known.desired.listeners == desired.listeners;
@@ -153,7 +153,7 @@ impl Inbox {
             Instant::now()
         };
         self.letter.store(Arc::new(Letter {
-            desired: Arc::new(desired),
+            desired: Arc::new(desired.clone()),
             changed,
         }));
         self.news.notify_one();

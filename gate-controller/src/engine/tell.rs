@@ -1,6 +1,7 @@
 //! What a writer publishes: its view for the gates, and Events on pods that were bound.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use direct_access::Owner;
 use runtime::News;
@@ -20,9 +21,9 @@ impl Writer {
                 .memory
                 .read
                 .as_ref()
-                .map(|(all, _)| all.clone())
+                .map(|(all, _)| Arc::clone(all))
                 .unwrap_or_default(),
-            registered: self.memory.registered.clone(),
+            registered: Arc::clone(&self.memory.registered),
             address: self.memory.address.clone(),
             owners: owners(&desired),
             held: self.memory.held.clone(),

@@ -299,7 +299,7 @@ impl Writer {
         let at = Instant::now();
         let (listeners, whole) = match &self.memory.read {
             Some((known, _)) if !unread.listeners => {
-                let mut known = known.clone();
+                let mut known = Vec::clone(known);
                 observe::targets(client, &self.id, &mut known, &unread.touched).await?;
                 (known, false)
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clb::HealthState;
@@ -136,8 +137,8 @@ fn view(facts: &Facts, (id, desired): (&str, &Desired), look: &Look, looked: &Lo
         successors: &Successors::at_a_glance(&listeners, |place| alive.contains(place)),
     });
     View {
-        registered: registered(facts, &listeners, looked),
-        listeners,
+        registered: Arc::new(registered(facts, &listeners, looked)),
+        listeners: Arc::new(listeners),
         address: None,
         owners,
         held: plan.held,

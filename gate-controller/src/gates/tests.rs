@@ -168,9 +168,9 @@ fn view(exposure: &Exposure, pods: &[PodRecord]) -> View {
     let registered = pods.iter().map(|pod| (place(pod), (pod.uid.clone(), now)));
     let owner: Owner = exposure.owner.clone();
     View {
-        registered: registered.collect(),
+        registered: Arc::new(registered.collect()),
         owners: [((exposure.slot(), None), owner)].into(),
-        listeners: vec![listener],
+        listeners: Arc::new(vec![listener]),
         ..View::default()
     }
 }

@@ -58,8 +58,7 @@ fn pods_without_the_gate_are_told_apart() {
             gated: false,
             ..pod("c", 3)
         };
-        pod.labels
-            .insert(names::INJECT_LABEL.to_owned(), "false".to_owned());
+        Arc::make_mut(&mut pod.labels).insert(names::INJECT_LABEL.to_owned(), "false".to_owned());
         pod
     };
     let pods = [

@@ -22,7 +22,7 @@ fn pods(numbers: impl IntoIterator<Item = u8>) -> Vec<PodRecord> {
 fn unselected(numbers: impl IntoIterator<Item = u8>) -> Vec<PodRecord> {
     let mut all = pods(numbers);
     for pod in &mut all {
-        pod.labels.clear();
+        pod.labels = std::sync::Arc::default();
     }
     all
 }

@@ -210,7 +210,7 @@ impl Story {
     async fn forget_for(&mut self, time: Duration) {
         // A single pod that is gone is believed; half of all are not.
         if self.town.pods.len() > 4 {
-            self.world.inboxes[LOAD_BALANCER].put(Desired::default());
+            self.world.inboxes[LOAD_BALANCER].put(&Desired::default());
             self.pass(time).await;
         }
     }

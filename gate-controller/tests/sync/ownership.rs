@@ -178,7 +178,7 @@ async fn a_cache_that_lost_the_only_pod_is_not_believed() {
         world.want(desired(80, 0..1));
         bound(&world, 1).await;
         sleep(SECOND * 20).await;
-        world.inboxes[LOAD_BALANCER].put(Desired::default());
+        world.inboxes[LOAD_BALANCER].put(&Desired::default());
         sleep(SECOND * 20).await;
     };
     while_it_works(&world, story).await;

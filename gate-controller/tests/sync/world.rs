@@ -129,8 +129,8 @@ impl World {
     /// Says what should be on this load balancer.
     pub(crate) fn want_on(&self, load_balancer: &str, desired: Desired) {
         let mut known = self.village.desired.lock();
-        known.insert(load_balancer.to_owned(), desired.clone());
-        self.inboxes[load_balancer].put(desired);
+        self.inboxes[load_balancer].put(&desired);
+        known.insert(load_balancer.to_owned(), desired);
     }
 
     /// The writer's work, to be polled beside the test.

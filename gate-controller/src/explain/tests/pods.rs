@@ -1,5 +1,7 @@
 //! Facts about a pod -> what is found.
 
+use std::sync::Arc;
+
 use clb::HealthState::{Alive, Close, Dead, Unknown};
 use direct_access::names;
 use direct_access::network::{Conclusion, Mode, PodNetwork};
@@ -148,7 +150,7 @@ fn a_pod_without_the_gate_is_told_why() {
     );
     let mut opted_out = young.clone();
     let label = (names::INJECT_LABEL.to_owned(), "false".to_owned());
-    opted_out.pod.labels.extend([label]);
+    Arc::make_mut(&mut opted_out.pod.labels).extend([label]);
     let report = explained(clb(None, &[(5, OURS, Alive)]), &opted_out);
     assert_eq!(
         (codes(&report), report.verdict),

@@ -1,5 +1,7 @@
 //! docs/troubleshooting.md says of every broken set-up exactly what the commands say of it.
 
+use std::sync::Arc;
+
 use clb::About;
 use clb::HealthState::{Alive, Dead};
 use direct_access::network::{Conclusion, Evidence, Mode, PodNetwork};
@@ -165,7 +167,7 @@ fn pods() -> Vec<Row> {
     let alive = || clb(None, &[(5, OURS, Alive)]);
     let mut opted_out = about(none.clone());
     let label = (names::INJECT_LABEL.to_owned(), "false".to_owned());
-    opted_out.pod.labels.extend([label]);
+    Arc::make_mut(&mut opted_out.pod.labels).extend([label]);
     let newer = ServiceFacts {
         created: Some(at("2026-11-21T07:30:00Z")),
         ..service("web")
@@ -267,7 +269,7 @@ fn objects() -> Vec<Row> {
 /// The selector was swapped, and who is selected now is not healthy.
 fn nobody_succeeds(owner: &Owner) -> Row {
     let mut before = pod();
-    before.labels.clear();
+    before.labels = Arc::default();
     let after = crate::pod::tests::pod("web-2", 6);
     let bound = clb(None, &[(5, OURS, Alive), (6, "uid-web-2", Dead)]);
     let pods = vec![before, after.clone()];
