@@ -44,6 +44,8 @@ struct State {
     nodes: HashMap<Key, NodeFacts>,
     facts: ClusterFacts,
     made: Made,
+    /// How often Services or Ingresses were listed: a list may be older than what was known.
+    lists: u64,
 }
 
 impl Default for Cluster {
@@ -69,7 +71,7 @@ impl Cluster {
             Change::Deleted(key) => _ = state.services.remove(&key),
             Change::Restarted(all) => {
                 state.services = all.into_iter().collect();
-                state.join();
+                state.listed();
             }
         }
         drop(state);
@@ -84,7 +86,7 @@ impl Cluster {
             Change::Deleted(key) => _ = state.ingresses.remove(&key),
             Change::Restarted(all) => {
                 state.ingresses = all.into_iter().collect();
-                state.join();
+                state.listed();
             }
         }
         drop(state);
@@ -330,7 +332,11 @@ impl Cluster {
             ingresses: state.ingresses.values().collect(),
             certificates: Some(&state.certificates),
         };
-        wanted(&asked, &pods, &state.settings, ledger, &state.made)
+        let lists = state.lists;
+        Wanted {
+            lists,
+            ..wanted(&asked, &pods, &state.settings, ledger, &state.made)
+        }
     }
 
     /// Looks at all pods, by namespace.
@@ -356,6 +362,12 @@ impl Cluster {
 }
 
 impl State {
+    /// Everything of a kind was listed.
+    fn listed(&mut self) {
+        self.lists += 1;
+        self.join();
+    }
+
     /// Joins everything with what it names; whether that is something else than before.
     fn join(&mut self) -> bool {
         let Self {
@@ -396,6 +408,7 @@ impl State {
     fn apply(&mut self, key: Key, pod: PodRecord) {
         let known = self.pods.get(&key);
         if known.is_none_or(|known| known.uid != pod.uid || known.version <= pod.version) {
+            let pod = self.label_sets.sharing(pod);
             self.pods.insert(key, pod);
         }
     }
@@ -403,4 +416,3 @@ impl State {
 
 #[cfg(test)]
 mod tests;
-            let pod = self.label_sets.sharing(pod);

@@ -37,8 +37,19 @@ pub struct Wanted {
     /// The exposures of every Service that is served. A load balancer that was not seen to be made for
     /// its Service has no id here.
     pub exposures: Vec<Exposure>,
+    /// On how many lists of Services and Ingresses that rests.
+    pub lists: u64,
     /// What bears on removal, on whatever load balancer.
     pub others: Arc<Others>,
+}
+
+/// What is exposed, for the gates.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exposed {
+    /// By whom and where.
+    pub exposures: Vec<Exposure>,
+    /// On how many lists of Services and Ingresses that rests.
+    pub lists: u64,
 }
 
 /// What one load balancer should hold.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::desired::{Desired, RuleKey, Wanted};
+use crate::desired::{Desired, Exposed, RuleKey, Wanted};
 use crate::engine::{self, Context, Inbox, Shared, quotas, reference_to};
 use crate::plan::Held;
 use crate::view::View;
@@ -31,7 +31,7 @@ pub struct Director {
     /// What all tasks share.
     pub shared: Shared,
     /// What is exposed, for the gates.
-    pub exposures: watch::Sender<Arc<Vec<Exposure>>>,
+    pub exposures: watch::Sender<Arc<Exposed>>,
 }
 
 /// A problem that stands: on which object, the Event's reason and what is news about it.
@@ -129,9 +129,12 @@ impl Director {
             }
         }
         self.exposures.send_if_modified(|known| {
-            let other = **known != wanted.exposures;
+            let other = known.lists != wanted.lists || known.exposures != wanted.exposures;
             if other {
-                *known = Arc::new(wanted.exposures.clone());
+                *known = Arc::new(Exposed {
+                    exposures: wanted.exposures.clone(),
+                    lists: wanted.lists,
+                });
             }
             other
         });

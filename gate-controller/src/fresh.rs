@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use direct_access::{
-    IngressFacts, IngressJudgement, Judgement, ServiceFacts, Settings, exposures, ingress_exposures,
+    Exposure, IngressFacts, IngressJudgement, Judgement, ServiceFacts, Settings, exposures,
+    ingress_exposures,
 };
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::networking::v1::Ingress;
@@ -14,7 +15,7 @@ use kube::{Api, Client};
 use runtime::CallError;
 
 use crate::cluster::Cluster;
-use crate::desired::{Asked, Desired, by_namespace, wanted};
+use crate::desired::{Asked, Desired, PodsByNamespace, Wanted, by_namespace, wanted};
 use crate::lifecycle::Made;
 use crate::met::{self, Stand};
 use crate::pod::PodRecord;
@@ -40,15 +41,26 @@ impl Asking {
         by_service || ingresses.any(|ingress| leads_to(ingress, pod, &self.services, settings))
     }
 
-    /// Whether none of these exposes the pod any more. Where something cannot be read, that is not certain.
-    pub(crate) fn let_go(&self, pod: &PodRecord, stands: &BTreeSet<Stand>) -> bool {
+    /// Whether there is nothing that exposes pods and is not among these.
+    pub(crate) fn is_known(&self, exposures: &[Exposure]) -> bool {
+        let known: BTreeSet<_> = exposures.iter().map(met::stand).collect();
+        let now = self.wanted(&by_namespace([]));
+        let mut stands = now.exposures.iter().map(met::stand);
+        stands.all(|stand| known.contains(&stand))
+    }
+
+    fn wanted(&self, pods: &PodsByNamespace<'_>) -> Wanted {
         let asked = Asked {
             services: self.services.iter().collect(),
             ingresses: self.ingresses.iter().collect(),
             certificates: None,
         };
-        let (pods, ledger) = (by_namespace([pod]), BTreeSet::new());
-        let now = wanted(&asked, &pods, &self.settings, &ledger, &self.made);
+        wanted(&asked, pods, &self.settings, &BTreeSet::new(), &self.made)
+    }
+
+    /// Whether none of these exposes the pod any more. Where something cannot be read, that is not certain.
+    pub(crate) fn let_go(&self, pod: &PodRecord, stands: &BTreeSet<Stand>) -> bool {
+        let now = self.wanted(&by_namespace([pod]));
         let mut exposures = now.exposures.iter();
         let exposed = exposures
             .any(|one| pod.selected_by(&one.selector) && stands.contains(&met::stand(one)));

@@ -1,27 +1,34 @@
 //! Writes the gates: looks at all pods whenever something changed, and performs what [`judge`] says.
 
+mod agreed;
+mod openings;
+mod tell;
+mod told;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use direct_access::condition::{Condition, ConditionReason, Status};
 use direct_access::gate::ORPHAN_AFTER;
-use direct_access::network::Refusal;
-use direct_access::{Exposure, names};
 use runtime::{CallError, News};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::desired::Exposed;
 use crate::engine::{Shared, reference};
-use crate::fresh::Asking;
 use crate::health::Waiting;
-use crate::judge::{Times, Unselected, Verdict, judge};
-use crate::met::{Met, Opening};
+use crate::judge::{Times, Unselected, judge};
+use crate::met::Met;
 use crate::pauses::{Pauses, Why};
-use crate::pod::{DEFAULT_WEIGHT, PodRecord};
+use crate::pod::PodRecord;
 use crate::status;
+use agreed::Agreed;
+use told::Told;
+
+pub(crate) use tell::HELD_LONG;
 
 /// Status patches in flight: enough for 100 a second at 150 ms each.
 const IN_FLIGHT: usize = 16;
@@ -32,16 +39,13 @@ const GATHER: Duration = Duration::from_millis(20);
 const REST: u32 = 4;
 /// Looked at anyway this often: time itself ripens some decisions.
 const TICK: Duration = Duration::from_secs(2);
-/// A pod that has waited this long is told of, once: longer than the CLB's default health check takes
-/// (15 s) twice over.
-pub(crate) const HELD_LONG: Duration = Duration::from_secs(45);
 
 /// What the gates' task works with.
 pub struct Gates {
     /// What all tasks share.
     pub shared: Shared,
     /// What is exposed, from the director.
-    pub exposures: watch::Receiver<Arc<Vec<Exposure>>>,
+    pub exposures: watch::Receiver<Arc<Exposed>>,
     /// Whose health is awaited, for the poller.
     pub waiting: watch::Sender<Waiting>,
     /// Told when a view or the health has changed.
@@ -53,9 +57,10 @@ struct Memory {
     term: Option<u64>,
     unselected: Unselected,
     waiting_since: HashMap<String, Instant>,
-    told: HashSet<String>,
+    told: Told,
     busy: HashSet<String>,
     met: Met,
+    agreed: Agreed,
     pauses: Pauses,
     /// Of the last look, what no place was free for.
     queue: VecDeque<(PodRecord, Condition)>,
@@ -63,9 +68,6 @@ struct Memory {
     took: Duration,
     writes: JoinSet<(PodRecord, Condition, Result<PodRecord, CallError>)>,
 }
-
-/// What was read of namespaces during one look.
-type Read = HashMap<String, Option<Asking>>;
 
 impl Gates {
     /// Works for as long as we lead and until `draining`.
@@ -109,7 +111,9 @@ impl Gates {
     async fn look(&mut self, memory: &mut Memory) {
         memory.queue.clear();
         let now = Instant::now();
-        let exposures = Arc::clone(&self.exposures.borrow_and_update());
+        let exposed = Arc::clone(&self.exposures.borrow_and_update());
+        let exposures = &exposed.exposures;
+        memory.agreed.rests_on(exposed.lists);
         let durations = memory.unselected.durations(now);
         let (cluster, views) = (&self.shared.cluster, &self.shared.views);
         let network = cluster.settings().conclusion;
@@ -117,7 +121,7 @@ impl Gates {
             now: runtime::clock::now(),
             unselected: &durations,
         };
-        let mut verdict = cluster.with_pods(|pods| judge(&exposures, pods, views, network, times));
+        let mut verdict = cluster.with_pods(|pods| judge(exposures, pods, views, network, times));
         let judging = now.elapsed();
         memory.unselected.update(&verdict.unselected, now);
         memory.met.update(&verdict.behind, now);
@@ -131,7 +135,8 @@ impl Gates {
                 .writes
                 .retain(|(pod, _)| !verdict.unselected.contains(&pod.uid));
         }
-        self.hold_openings(memory, &mut verdict, &mut read).await;
+        self.hold_openings(memory, exposures, &mut verdict, &mut read)
+            .await;
         let telling = Instant::now();
         self.tell(memory, &verdict, now);
         let ungated = verdict.ungated.len();
@@ -148,66 +153,6 @@ impl Gates {
         });
         memory.queue = queue(verdict.writes);
         memory.took = judging + telling.elapsed();
-    }
-
-    /// An orphan's gate opens only after a fresh read agrees that nothing selects it.
-    async fn orphans_confirmed(&self, verdict: &Verdict, read: &mut Read) -> bool {
-        let orphans = verdict
-            .writes
-            .iter()
-            .filter(|(pod, _)| verdict.unselected.contains(&pod.uid));
-        for (pod, _) in orphans {
-            match self.asking(&pod.namespace, read).await {
-                Some(asking) if !asking.selects(pod) => {}
-                Some(_) | None => return false,
-            }
-        }
-        true
-    }
-
-    /// A gate opens with fewer exposures than its pod was seen behind only after a fresh read agrees.
-    async fn hold_openings(&self, memory: &mut Memory, verdict: &mut Verdict, read: &mut Read) {
-        for (pod, condition) in std::mem::take(&mut verdict.writes) {
-            let opens = condition.status == Status::True;
-            if !opens || verdict.unselected.contains(&pod.uid) {
-                verdict.writes.push((pod, condition));
-                continue;
-            }
-            let now = Instant::now();
-            let condition = match memory.met.opening(&pod.uid, now) {
-                Opening::Free => condition,
-                Opening::Held(held) => held,
-                Opening::Ripe(gone) => match self.asking(&pod.namespace, read).await {
-                    Some(asking) if asking.let_go(&pod, &gone) => {
-                        memory.met.forget(&pod.uid, &gone);
-                        condition
-                    }
-                    Some(_) | None => {
-                        memory.met.restart(&pod.uid, now);
-                        continue;
-                    }
-                },
-            };
-            if !pod
-                .condition
-                .as_ref()
-                .is_some_and(|now| now.says(&condition))
-            {
-                verdict.writes.push((pod, condition));
-            }
-        }
-    }
-
-    /// What asks for something in a namespace, read once a look; `None`: it cannot be read.
-    async fn asking<'r>(&self, namespace: &str, read: &'r mut Read) -> Option<&'r Asking> {
-        if !read.contains_key(namespace) {
-            let asking = self.shared.fresh.namespace(namespace).await;
-            let asking = asking.inspect_err(|error| {
-                tracing::warn!(%error, "no orphan is released before the cluster was read again");
-            });
-            read.insert(namespace.to_owned(), asking.ok());
-        }
-        read.get(namespace)?.as_ref()
     }
 
     /// Begins writes for as long as there are places, and the term in which they were found right lasts.
@@ -288,118 +233,6 @@ impl Gates {
             pod,
             News::normal("LoadBalancerReady", "Gate", condition.message.clone()),
         );
-    }
-
-    /// What people who look at a pod should find, once a pod.
-    fn tell(&self, memory: &mut Memory, verdict: &Verdict, now: Instant) {
-        let waiting: HashSet<_> = verdict
-            .writes
-            .iter()
-            .map(|(pod, _)| pod.uid.clone())
-            .collect();
-        for uid in &waiting {
-            memory.waiting_since.entry(uid.clone()).or_insert(now);
-        }
-        self.tell_held(memory, now);
-        for pod in &verdict.ungated {
-            if memory.told.insert(format!("ungated {}", pod.uid)) {
-                let note = "This pod is behind a direct-access Service but has no readiness gate: it was created before the \
-                            Service, or while no webhook answered. It is bound to the CLB all the same; kubectl \
-                            rollout restart its workload: the pods that come instead have the gate";
-                self.event(pod, News::warning("Ungated", "Gate", note));
-            }
-        }
-        for (pod, refusal) in &verdict.unreachable {
-            self.tell_unreachable(memory, pod, *refusal);
-        }
-        for (pod, why) in &verdict.strangers {
-            if memory.told.insert(format!("family {} {why}", pod.uid)) {
-                let note = format!("Not bound: {why}");
-                self.event(pod, News::warning("AddressFamily", "Gate", note));
-            }
-        }
-        for pod in &verdict.misweighted {
-            self.tell_weight(memory, pod);
-        }
-    }
-
-    /// Told again where it was changed into another that is none.
-    fn tell_weight(&self, memory: &mut Memory, pod: &PodRecord) {
-        let all = [
-            (names::CUSTOM_WEIGHT, &pod.bad_weight, "", DEFAULT_WEIGHT),
-            (
-                names::ingress::CUSTOM_WEIGHT,
-                &pod.bad_rule_weight,
-                " under rules",
-                pod.weight,
-            ),
-        ];
-        for (key, value, which, holds) in all {
-            let Some(value) = value else { continue };
-            if memory
-                .told
-                .insert(format!("weight{which} {} {value}", pod.uid))
-            {
-                let note = format!(
-                    "Pod {}: metadata.annotations[{key}] is {value:?}; accepted are the numbers 0 to 100; its targets{which} \
-                     have weight {holds} until then",
-                    pod.object()
-                );
-                self.event(pod, News::warning("NotServed", "Gate", note));
-            }
-        }
-    }
-
-    /// Who makes a pod by hand is warned by the webhook; of a controller's pods nobody sees the warning.
-    fn tell_unreachable(&self, memory: &mut Memory, pod: &PodRecord, refusal: Refusal) {
-        let reason = match refusal {
-            Refusal::HostNetwork => "HostNetwork",
-            Refusal::NoEni | Refusal::GlobalRouteOff => "Unreachable",
-        };
-        let why = refusal.why();
-        let note =
-            |whose: &str| format!("Not bound to the CLB of {whose} direct-access Service: {why}");
-        if memory.told.insert(format!("{reason} {}", pod.uid)) {
-            self.event(pod, News::warning(reason, "Gate", note("its")));
-        }
-        let Some(maker) = &pod.maker else { return };
-        let uid = maker.uid.as_deref().unwrap_or_default();
-        if memory.told.insert(format!("{reason} made by {uid}")) {
-            let news = News::warning(reason, "Gate", note("its pods'"));
-            self.shared.recorder.publish(maker.as_ref().clone(), news);
-        }
-    }
-
-    fn tell_held(&self, memory: &mut Memory, now: Instant) {
-        let Memory {
-            waiting_since,
-            told,
-            ..
-        } = memory;
-        self.shared.cluster.with_pods(|pods| {
-            let live: HashMap<_, _> = pods
-                .values()
-                .flatten()
-                .map(|pod| (pod.uid.as_str(), *pod))
-                .collect();
-            waiting_since.retain(|uid, since| {
-                let Some(pod) = live.get(uid.as_str()) else {
-                    return false;
-                };
-                let Some(condition) = pod.condition.as_ref().filter(|c| !c.is_true()) else {
-                    return pod.condition.is_none();
-                };
-                if now - *since >= HELD_LONG && told.insert(format!("held {uid}")) {
-                    let note = format!(
-                        "Not ready for {} s: {}",
-                        HELD_LONG.as_secs(),
-                        condition.message
-                    );
-                    self.event(pod, News::warning("GateHeld", "Gate", note));
-                }
-                true
-            });
-        });
     }
 
     fn event(&self, pod: &PodRecord, news: News) {

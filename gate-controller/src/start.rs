@@ -329,7 +329,7 @@ fn take_in(
 }
 
 fn leader_tasks(supervisor: &Supervisor, shared: Shared) {
-    let (exposures_in, exposures) = channel::channel(Arc::new(Vec::new()));
+    let (exposures_in, exposures) = channel::channel(Arc::default());
     let (waiting_in, waiting) = channel::channel(health::Waiting::new());
     let draining = supervisor.draining();
     let director = Director {

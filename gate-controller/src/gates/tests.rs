@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use direct_access::condition::ConditionReason;
 use direct_access::listener::ListenerParameters;
 use direct_access::ownership::ClusterId;
-use direct_access::{Owner, Settings};
-use http::{Request, Response};
+use direct_access::{Exposure, Owner, Settings, names};
+use http::{Method, Request, Response};
 use kube::Client;
 use kube::client::Body;
 use parking_lot::Mutex;
@@ -53,7 +53,7 @@ fn gates_that_open_are_written_before_messages() {
     assert_eq!(names, ["b", "d", "a", "c"]);
 }
 
-/// An API server that takes patches of pods' status; cheap to clone, every clone is the same.
+/// An API server that lists nothing and takes patches of pods' status; cheap to clone, every clone is the same.
 #[derive(Clone, Default)]
 struct Server(Arc<Mutex<Taken>>);
 
@@ -78,6 +78,10 @@ impl Server {
     }
 
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        if request.method() == Method::GET {
+            let nothing = json!({"metadata": {}, "items": []});
+            return Response::new(Body::from(nothing.to_string().into_bytes()));
+        }
         let name = request.uri().path().rsplit('/').nth(1).unwrap().to_owned();
         let patch = request.into_body().collect_bytes().await.unwrap();
         let lasts = {
@@ -111,7 +115,7 @@ fn patched(name: &str, mut patch: Value) -> Value {
 }
 
 /// Pods behind one listener without a health check, all of them registered.
-fn world(count: u8, server: &Server) -> (Gates, watch::Sender<Arc<Vec<Exposure>>>) {
+fn world(count: u8, server: &Server) -> (Gates, watch::Sender<Arc<Exposed>>) {
     let pods: Vec<_> = (0..count).map(|n| pod(&format!("pod-{n:03}"), n)).collect();
     let services = [service("web")];
     let exposures = compute_in(&Settings::default(), &services, &pods).exposures;
@@ -120,7 +124,11 @@ fn world(count: u8, server: &Server) -> (Gates, watch::Sender<Arc<Vec<Exposure>>
     let cluster = Arc::new(Cluster::default());
     let keyed = |pod: PodRecord| (Key::new(pod.namespace.clone(), pod.name.clone()), pod);
     cluster.on_pod(Change::Restarted(pods.into_iter().map(keyed).collect()));
-    let (director, exposures) = watch::channel(Arc::new(exposures));
+    let exposed = Exposed {
+        exposures,
+        lists: 1,
+    };
+    let (director, exposures) = watch::channel(Arc::new(exposed));
     let kube = server.client();
     let metrics = Metrics::register(&mut Registry::default());
     let seen = Arc::new(Notify::new());

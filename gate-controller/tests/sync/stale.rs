@@ -240,3 +240,76 @@ async fn a_gate_does_not_open_while_one_of_its_services_is_unlisted() {
     };
     whole.follow(story).await;
 }
+
+/// One pod behind two Services, healthy behind the first only.
+async fn healthy_behind_one_of_two(whole: &Whole) {
+    let second = json!({"selector": {"app": "web"}, "ports": [{"port": 81, "targetPort": 9090}]});
+    whole
+        .api
+        .put_service(super::whole::service("more", &second));
+    whole.service("web", &of_version("blue"));
+    whole.health(1, 9090, false);
+    whole.pods("blue", [1]);
+    whole.until(|| whole.targets().len() == 2).await;
+    sleep(SECOND * 30).await;
+    assert!(!whole.is_open("web-1"));
+}
+
+/// The new leader has seen nothing before, and its list of Services is older than one of them.
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_whose_caches_lack_a_service_opens_no_gate_without_it() {
+    let whole = Whole::new();
+    whole.follow(healthy_behind_one_of_two(&whole)).await;
+    let whole = whole.successor();
+    let story = async {
+        whole.list_services_but(|name| name == "more");
+        whole.list_pods();
+        whole.always(MINUTE * 3, || !whole.is_open("web-1")).await;
+        whole.list_services();
+        whole.always(MINUTE * 3, || !whole.is_open("web-1")).await;
+        whole.health(1, 9090, true);
+        whole.until(|| whole.is_open("web-1")).await;
+    };
+    whole.follow(story).await;
+}
+
+/// Nobody has seen the pod before the list came that lacks one of its Services.
+#[tokio::test(start_paused = true)]
+async fn a_young_pod_does_not_open_on_a_list_that_lacks_one_of_its_services() {
+    let whole = Whole::new();
+    let story = async {
+        healthy_behind_one_of_two(&whole).await;
+        whole.list_services_but(|name| name == "more");
+        sleep(SECOND).await;
+        whole.pods("blue", [2]);
+        whole.health(2, 9090, false);
+        whole.always(MINUTE * 3, || !whole.is_open("web-2")).await;
+        whole.list_services();
+        whole.always(MINUTE * 3, || !whole.is_open("web-2")).await;
+        whole.health(2, 9090, true);
+        whole.until(|| whole.is_open("web-2")).await;
+    };
+    whole.follow(story).await;
+}
+
+/// One read a namespace after each list, not one a gate.
+#[tokio::test(start_paused = true)]
+async fn what_was_confirmed_is_not_read_again_until_it_is_listed_again() {
+    let whole = Whole::new();
+    let story = async {
+        settled(&whole).await;
+        let before = whole.api.lists();
+        for number in 21..=25 {
+            whole.pods("blue", [number]);
+            whole
+                .until(|| whole.is_open(&format!("web-{number}")))
+                .await;
+        }
+        assert_eq!(whole.api.lists(), before);
+        whole.list_services();
+        whole.pods("blue", [26]);
+        whole.until(|| whole.is_open("web-26")).await;
+        assert_eq!(whole.api.lists(), before + 2, "Services and Ingresses");
+    };
+    whole.follow(story).await;
+}

@@ -127,12 +127,18 @@ impl Whole {
 
     /// The watch brings what there is.
     pub(crate) fn list_services(&self) {
+        self.list_services_but(|_| false);
+    }
+
+    /// The same without these: a list from before they were there.
+    pub(crate) fn list_services_but(&self, not: impl Fn(&str) -> bool) {
         let all = self.api.services();
         let facts = all.into_iter().map(|one| {
             let facts = ServiceFacts::prune(serde_json::from_value(one).unwrap());
             (Key::new("shop", facts.name.clone()), facts)
         });
-        let all = Change::Restarted(facts.collect());
+        let known = facts.filter(|(key, _)| !not(&key.name));
+        let all = Change::Restarted(known.collect());
         self.shared.cluster.on_service(all);
     }
 
