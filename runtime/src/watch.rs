@@ -24,6 +24,7 @@ use crate::{
 };
 
 pub use offered::{Offered, spawn_offered};
+pub use renewal::events;
 
 /// Objects to a list page. Pages are decoded whole before they are pruned, so this bounds the peak:
 /// 50 pods of 40 KB are 2 MB.
@@ -158,7 +159,7 @@ pub fn spawn<K, P>(
     P: Send + 'static,
 {
     let name = watch.name;
-    let events = renewal::events(watch.api, watch.config);
+    let events = events(watch.api, watch.config);
     supervisor.spawn_support(name, consume(name, events, prune, handle, ready));
 }
 

@@ -98,8 +98,12 @@ impl Watching {
 }
 
 async fn follow(pods: Api<Pod>, book: Arc<Mutex<Book>>) {
-    let all = watcher(pods, Config::default().labels(ALL)).default_backoff();
-    let mut all = std::pin::pin!(all);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the benchmark's own network is never cut"
+    )]
+    let all = watcher(pods, Config::default().labels(ALL));
+    let mut all = std::pin::pin!(all.default_backoff());
     while let Some(event) = all.next().await {
         match event {
             Ok(Event::Apply(pod) | Event::InitApply(pod)) => book.lock().note(&pod),

@@ -26,10 +26,7 @@ use kube::{
     Api, Client,
     api::PostParams,
     core::PartialObjectMeta,
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event, watcher},
-    },
+    runtime::watcher::{self, Event},
 };
 use runtime::{
     BoxError, CallError, Leadership, ReadyHandle, Recorder, call, client::CALL_DEADLINE, clock,
@@ -180,7 +177,7 @@ impl Canary {
 fn changes(client: Client) -> impl Stream<Item = ()> + Send {
     let api: Api<PartialObjectMeta<MutatingWebhookConfiguration>> = Api::all(client);
     let named = format!("metadata.name={}", names::REGISTRATION);
-    let events = watcher(api, watcher::Config::default().fields(&named)).default_backoff();
+    let events = runtime::watch::events(api, watcher::Config::default().fields(&named));
     // A watch that fails costs nothing but time, and self-heal's own says so in the log.
     events.filter_map(async |event| match event.ok()? {
         Event::Apply(_) | Event::Delete(_) | Event::InitDone => Some(()),

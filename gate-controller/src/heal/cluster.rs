@@ -13,7 +13,7 @@ use kube::{
     Api, Client, Resource,
     api::{DeleteParams, PostParams, Preconditions},
     core::PartialObjectMeta,
-    runtime::{WatchStreamExt, watcher},
+    runtime::watcher,
 };
 use runtime::{CallError, call};
 use serde::{Serialize, de::DeserializeOwned};
@@ -157,7 +157,7 @@ where
 {
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let (name, mut failing) = (name.to_owned(), false);
-    let events = watcher(api, config).default_backoff();
+    let events = runtime::watch::events(api, config);
     events.filter_map(move |event| {
         note(&name, &mut failing, event.as_ref().err());
         std::future::ready(event.is_ok().then_some(()))

@@ -10,7 +10,7 @@ use futures::StreamExt;
 use kube::{Client, Resource, runtime::watcher};
 use serde::de::DeserializeOwned;
 
-use super::{Change, Fold, Watch, renewal};
+use super::{Change, Fold, Watch};
 use crate::{
     client::{CALL_DEADLINE, CallError, call},
     ready::ReadyHandle,
@@ -109,7 +109,7 @@ where
         F: FnMut(K) -> P,
         H: FnMut(Offered<P>),
     {
-        let events = renewal::events(self.watch.api.clone(), self.watch.config.clone());
+        let events = super::events(self.watch.api.clone(), self.watch.config.clone());
         let mut events = std::pin::pin!(events);
         let mut fold = Fold {
             name: self.watch.name,

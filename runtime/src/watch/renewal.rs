@@ -5,13 +5,12 @@
 //! webhook would not hear of new Services, a controller of new pods. So the server is asked to end each watch
 //! after a while, which it does with a bookmark just before, and whoever hears nothing for longer begins anew.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use backon::ExponentialBuilder;
 use futures::Stream;
 use kube::{
     Api, Resource,
-    core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
         utils::ResetTimerBackoff,
@@ -24,7 +23,7 @@ use crate::client::SILENCE;
 
 /// After so many seconds the API server ends a watch; kube gives it 5 more. A watch that is begun where the last
 /// one ended costs the server one small request.
-pub(super) const RENEWED_AFTER: u32 = 30;
+const RENEWED_AFTER: u32 = 30;
 /// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(800);
 /// So long after everything works again a watch may still wait.
@@ -35,13 +34,14 @@ const CALM: Duration = Duration::from_mins(1);
 // Else a quiet watch would be taken for a dead one.
 const _: () = assert!(RENEWED_AFTER as u64 + 10 <= SILENCE.as_secs());
 
-/// A watch that is renewed all the time and tries again soon.
-pub(super) fn events<K>(
-    api: Api<DeserializeGuard<K>>,
+/// A watch that is renewed all the time and tries again soon. Every watch must be one: on any other, our client
+/// takes silence for a dead connection.
+pub fn events<K>(
+    api: Api<K>,
     config: watcher::Config,
-) -> impl Stream<Item = watcher::Result<Event<DeserializeGuard<K>>>> + Send
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let pauses = ExponentialBuilder::default()
         .with_min_delay(FIRST_PAUSE)
@@ -49,7 +49,9 @@ where
         .with_jitter()
         .without_max_times();
     let pauses = ResetTimerBackoff::new(ExponentialBackoff::from(pauses), CALM);
-    watcher(api, config.timeout(RENEWED_AFTER)).backoff(pauses)
+    #[expect(clippy::disallowed_methods, reason = "here it is renewed")]
+    let events = watcher(api, config.timeout(RENEWED_AFTER));
+    events.backoff(pauses)
 }
 
 #[cfg(test)]
@@ -94,7 +96,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_hears_nothing_is_begun_anew() {
         let begun = Begun::default();
-        let api: Api<DeserializeGuard<ConfigMap>> = Api::all(mute_server(&begun));
+        let api: Api<ConfigMap> = Api::all(mute_server(&begun));
         let events = events(api, watcher::Config::default());
         let follow = events.for_each(|event| async move { drop(event.unwrap()) });
         let time = Duration::from_mins(3);

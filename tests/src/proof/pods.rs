@@ -135,6 +135,10 @@ impl Seen {
 /// Watches until it is dropped.
 pub(super) async fn watch(ground: Ground, clock: Clock, seen: Arc<Mutex<Seen>>) -> Result<()> {
     let config = Config::default().labels(&format!("app={APP}"));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the proof's own network is never cut"
+    )]
     let events = watcher(ground.world.api::<Pod>(), config);
     pin_mut!(events);
     let mut listed = BTreeSet::new();
