@@ -6,13 +6,10 @@ use direct_access::listener::ListenerParameters;
 use direct_access::ownership::Tag;
 use direct_access::{CertificateId, ObjectRef, Owner, Protocol};
 
+use super::tests::{planned, planned_within, us};
 use super::*;
 use crate::desired::{Certified, DesiredListener, DesiredRule, Others, RuleKey};
 use crate::pod::Fate;
-
-fn us() -> ClusterId {
-    ClusterId::new("us")
-}
 
 fn key(domain: &str, url: &str) -> RuleKey {
     RuleKey {
@@ -54,22 +51,6 @@ fn desired<const N: usize>(rules: [(RuleKey, DesiredRule); N]) -> Desired {
         listeners: [(Protocol::Https.at(443), listener)].into(),
         ..Desired::default()
     }
-}
-
-fn planned(desired: &Desired, observed: &[ObservedListener]) -> Plan {
-    planned_within(desired, observed, &Limits::default())
-}
-
-fn planned_within(desired: &Desired, observed: &[ObservedListener], limits: &Limits) -> Plan {
-    plan(&Facts {
-        cluster: &us(),
-        manage: Manage::Listeners,
-        desired,
-        observed,
-        drained: &HashMap::new(),
-        limits,
-        successors: &Successors::default(),
-    })
 }
 
 /// A CLB on which that is done: the first domain with a rule is the default, as the API has it.
