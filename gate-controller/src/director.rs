@@ -13,14 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::desired::{Desired, Exposed, RuleKey, Wanted};
 use crate::engine::{self, Context, Inbox, Shared, quotas, reference_to};
+use crate::pace;
 use crate::plan::Held;
 use crate::view::View;
 
 /// Changes that come this close together are taken in once: a Deployment's new pods come in bursts.
 const GATHER: Duration = Duration::from_millis(30);
-/// Between two computations pass so many times what one takes: however many objects there are, a fifth of the
-/// time at most goes into it.
-const REST: u32 = 4;
 /// Problems of load balancers are looked for this often.
 const TICK: Duration = Duration::from_secs(1);
 /// A problem that stands is told again this often, so that its Event does not expire.
@@ -71,7 +69,7 @@ impl Director {
             });
             self.tell(&wanted, &mut term.told);
             drop(wanted);
-            let gather = GATHER.max(begun.elapsed() * REST);
+            let gather = pace::gather(GATHER, begun.elapsed());
             tokio::select! {
                 () = draining.cancelled() => break,
                 _ = changes.changed() => tokio::time::sleep(gather).await,

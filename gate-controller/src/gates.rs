@@ -22,6 +22,7 @@ use crate::engine::{Shared, reference};
 use crate::health::Waiting;
 use crate::judge::{Times, Unselected, judge};
 use crate::met::Met;
+use crate::pace;
 use crate::pauses::{Pauses, Why};
 use crate::pod::PodRecord;
 use crate::status;
@@ -34,9 +35,6 @@ pub(crate) use tell::HELD_LONG;
 const IN_FLIGHT: usize = 16;
 /// Changes that come this close together are looked at once.
 const GATHER: Duration = Duration::from_millis(20);
-/// Between two looks for changes pass so many times what a look takes: however many pods there are, a fifth
-/// of the time at most goes into looks, and the rest is for writing.
-const REST: u32 = 4;
 /// Looked at anyway this often: time itself ripens some decisions.
 const TICK: Duration = Duration::from_secs(2);
 
@@ -95,7 +93,7 @@ impl Gates {
     /// write that is done is no reason: it makes room for the next, and the watch tells what became of it.
     async fn write_on(&mut self, memory: &mut Memory, changes: &mut watch::Receiver<u64>) {
         let mut look = Instant::now() + TICK;
-        let gather = GATHER.max(memory.took * REST);
+        let gather = pace::gather(GATHER, memory.took);
         loop {
             self.begin(memory);
             tokio::select! {

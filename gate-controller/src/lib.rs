@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod lifecycle;
 mod met;
 pub mod metrics;
+mod pace;
 mod pauses;
 pub mod plan;
 pub mod pod;

@@ -88,7 +88,11 @@ pub(super) fn planned_with(
     })
 }
 
-pub(super) fn planned_within(desired: &Desired, observed: &[ObservedListener], limits: &Limits) -> Plan {
+pub(super) fn planned_within(
+    desired: &Desired,
+    observed: &[ObservedListener],
+    limits: &Limits,
+) -> Plan {
     plan(&Facts {
         cluster: &us(),
         manage: Manage::Listeners,
